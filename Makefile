@@ -1,0 +1,3 @@
+all check bench install:
+	@scripts/build $@
+.PHONY: all check bench install

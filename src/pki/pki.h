@@ -1,0 +1,43 @@
+#pragma once
+// Keys and certificates (ECDSA P-256, as kubeadm's and k3s' defaults allow), PEM throughout. Strings live in the arena.
+
+#include "base/arena.h"
+
+typedef struct PkiPair {
+    Str certificate, key; // PEM
+} PkiPair;
+
+typedef struct PkiSubject {
+    Str common_name;
+    const Str *organizations;
+    size_t n_organizations;
+} PkiSubject;
+
+enum { PKI_SERVER = 1, PKI_CLIENT = 2 };
+
+// Times are Unix nanoseconds. Returns 0 or negative errno (-EIO with the reason logged when OpenSSL refuses).
+int pki_ca_new(Arena *arena, Str common_name, int64_t not_before, int64_t not_after, PkiPair *ret);
+int pki_issue(Arena *arena, const PkiPair *ca, const PkiSubject *subject, unsigned usages, const Str *sans, size_t n_sans,
+              int64_t not_before, int64_t not_after, PkiPair *ret); // SANs: DNS names and IP addresses
+int pki_key_new(Arena *arena, Str *ret_key);
+int pki_public_key(Arena *arena, Str key, Str *ret_public); // PEM SubjectPublicKeyInfo
+int pki_certificate_expiry(Str certificate, int64_t *ret_not_after);
+Str pki_fingerprint(Arena *arena, Str certificate); // sha256 of the DER SubjectPublicKeyInfo, hex (token pinning)
+Str pki_sha256_hex(Arena *arena, Str data);
+Str pki_base64(Arena *arena, Str data);
+int pki_base64_decode(Arena *arena, Str text, Str *ret); // 0 or -EINVAL
+
+// JSON Web Tokens, ES256 (RFC 7515, 7518). The payload is JSON made by the caller. `kid` is derived from the public key.
+int pki_jwt_sign(Arena *arena, Str key, Str payload, Str *ret_token);
+// Verifies the signature only (the caller checks iss, aud, exp...). Returns 0, -EBADMSG (malformed) or -EACCES (bad signature).
+int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, Str *ret_payload);
+
+// The files below DIR (mode 0700, files 0600, written atomically): loaded, or made when missing. A half-written set is
+// never left behind. Returns 0 or negative errno.
+typedef struct PkiFiles {
+    PkiPair ca;                 // cluster CA: serving and client certificates
+    Str service_account_key;    // signs service account tokens
+    Str service_account_public;
+    bool created;               // this call made them
+} PkiFiles;
+int pki_load_or_create(Arena *arena, const char *directory, int64_t now, PkiFiles *ret);

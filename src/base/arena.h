@@ -11,7 +11,9 @@ typedef struct Arena Arena;
 
 Arena *arena_new(void);
 void arena_free(Arena *arena); // NULL is fine
-static inline void arena_freep(Arena **arena) { arena_free(*arena); }
+static inline void arena_freep(Arena **arena) {
+    arena_free(*arena);
+}
 #define _arena_free_ __attribute__((cleanup(arena_freep)))
 void arena_reset(Arena *arena); // frees everything but the first block
 
@@ -22,8 +24,8 @@ void *arena_zalloc(Arena *arena, size_t size); // cleared
 // Grows an array that arena_alloc gave, in place when it was the last allocation.
 void *arena_grow(Arena *arena, void *ptr, size_t old_size, size_t new_size);
 
-Str arena_str(Arena *arena, Str s);             // a copy, NUL-terminated; STR_NONE stays STR_NONE
-char *arena_cstr(Arena *arena, Str s);          // the same as a C string ("" for STR_NONE)
+Str arena_str(Arena *arena, Str s);    // a copy, NUL-terminated; STR_NONE stays STR_NONE
+char *arena_cstr(Arena *arena, Str s); // the same as a C string ("" for STR_NONE)
 Str arena_printf(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 Str arena_vprintf(Arena *arena, const char *format, va_list args);
 Str arena_concat(Arena *arena, const Str *parts, size_t n, Str separator);

@@ -18,7 +18,9 @@ Bytes *bytes_new(const void *data, size_t len); // copies; one reference, the ca
 Bytes *bytes_alloc(size_t len);                 // not cleared; fill before sharing
 Bytes *bytes_ref(Bytes *bytes);                 // NULL gives NULL
 void bytes_unref(Bytes *bytes);                 // NULL is fine
-static inline void bytes_unrefp(Bytes **bytes) { bytes_unref(*bytes); }
+static inline void bytes_unrefp(Bytes **bytes) {
+    bytes_unref(*bytes);
+}
 #define _bytes_unref_ __attribute__((cleanup(bytes_unrefp)))
 static inline Str bytes_str(const Bytes *bytes) {
     return bytes ? (Str){bytes->data, bytes->len} : STR_NONE;

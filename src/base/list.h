@@ -12,16 +12,24 @@ typedef struct List {
     ListLink head; // circular
 } List;
 
-static inline void list_init(List *list) { list->head.prev = list->head.next = &list->head; }
-static inline bool list_is_empty(const List *list) { return list->head.next == &list->head; }
-static inline bool list_is_linked(const ListLink *link) { return link->next != NULL; }
+static inline void list_init(List *list) {
+    list->head.prev = list->head.next = &list->head;
+}
+static inline bool list_is_empty(const List *list) {
+    return list->head.next == &list->head;
+}
+static inline bool list_is_linked(const ListLink *link) {
+    return link->next != NULL;
+}
 static inline void list_insert_before(ListLink *where, ListLink *link) {
     link->prev = where->prev;
     link->next = where;
     where->prev->next = link;
     where->prev = link;
 }
-static inline void list_append(List *list, ListLink *link) { list_insert_before(&list->head, link); }
+static inline void list_append(List *list, ListLink *link) {
+    list_insert_before(&list->head, link);
+}
 static inline void list_prepend(List *list, ListLink *link) {
     list_insert_before(list->head.next, link);
 }

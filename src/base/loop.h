@@ -29,7 +29,8 @@ int64_t loop_now(const Loop *loop);  // monotonic nanoseconds, cached per iterat
 int64_t loop_wall(const Loop *loop); // Unix time in nanoseconds, read fresh
 uint64_t loop_random(Loop *loop);    // getrandom(2), or the seeded generator when simulated
 
-// A timer embedded in its owner; zero it, then loop_timer_init(). Starting a running timer moves it.
+// A timer embedded in its owner; zero it, then loop_timer_init(). Starting a running timer moves
+// it.
 typedef struct LoopTimer LoopTimer;
 struct LoopTimer {
     Loop *loop;
@@ -42,7 +43,9 @@ struct LoopTimer {
 void loop_timer_init(LoopTimer *timer, Loop *loop, void (*fn)(void *user), void *user);
 void loop_timer_start(LoopTimer *timer, int64_t delay_ns); // one shot
 void loop_timer_stop(LoopTimer *timer);                    // fine when stopped
-static inline bool loop_timer_is_running(const LoopTimer *timer) { return timer->heap != 0; }
+static inline bool loop_timer_is_running(const LoopTimer *timer) {
+    return timer->heap != 0;
+}
 
 // A task embedded in its owner, run once on the loop's next iteration. Posting a task that is
 // already posted does nothing. Thread-safe. The owner must outlive it or cancel it on the loop's

@@ -1,6 +1,6 @@
 #pragma once
-// Counters, gauges and histograms in Prometheus' text format (0.0.4). A metric is a static object that
-// registers itself at first use; updates are atomic and cheap.
+// Counters, gauges and histograms in Prometheus' text format (0.0.4). A metric is a static object
+// that registers itself at first use; updates are atomic and cheap.
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -12,8 +12,8 @@ typedef struct MetricSeries MetricSeries; // one set of label values
 typedef struct Metric {
     const char *name, *help;
     MetricKind kind;
-    const char *labels;     // comma-separated label names, or NULL
-    const double *bounds;   // histogram: upper bounds, ascending
+    const char *labels;   // comma-separated label names, or NULL
+    const double *bounds; // histogram: upper bounds, ascending
     size_t n_bounds;
     _Atomic(MetricSeries *) series; // private
     struct Metric *_Atomic next;    // private

@@ -4,9 +4,14 @@
 
 #include "base/arena.h"
 
-typedef enum QuantityFormat { QUANTITY_DECIMAL_SI, QUANTITY_BINARY_SI, QUANTITY_DECIMAL_EXPONENT } QuantityFormat;
+typedef enum QuantityFormat {
+    QUANTITY_DECIMAL_SI,
+    QUANTITY_BINARY_SI,
+    QUANTITY_DECIMAL_EXPONENT
+} QuantityFormat;
 
-// Exact down to 1e-9; magnitudes are capped at 2^63-1 as upstream does.
+// Exact down to 1e-9 (what is finer is rounded away from zero). As upstream does, binary quantities
+// are capped at 2^63-1; decimal ones, which upstream leaves without bound, at 1e29.
 typedef struct Quantity {
     __int128 nano; // value * 1e9
     QuantityFormat format;
@@ -17,6 +22,9 @@ Str quantity_format(Arena *arena, Quantity quantity);                           
 int quantity_cmp(Quantity a, Quantity b);
 Quantity quantity_add(Quantity a, Quantity b); // format of `a` unless `a` is zero
 Quantity quantity_sub(Quantity a, Quantity b);
-int64_t quantity_value(Quantity quantity);       // rounded up to units
-int64_t quantity_milli_value(Quantity quantity); // rounded up to 1/1000
+// Rounded away from zero, capped at what 64 bits hold.
+int64_t quantity_value(Quantity quantity);       // units
+int64_t quantity_milli_value(Quantity quantity); // thousandths
+// To thousandths, away from zero: what the API's defaulting does to a ResourceList.
+Quantity quantity_round_milli(Quantity quantity);
 Quantity quantity_from_int(int64_t value, QuantityFormat format);

@@ -1,8 +1,10 @@
 #pragma once
-#include <stdint.h>
 #include "base/arena.h"
+#include <stdint.h>
 // A seeded generator (xoshiro256**), for the simulation and for jitter; not for keys.
-typedef struct Rand { uint64_t state[4]; } Rand;
+typedef struct Rand {
+    uint64_t state[4];
+} Rand;
 void rand_seed(Rand *rand, uint64_t seed);
 uint64_t rand_next(Rand *rand);
 uint64_t rand_below(Rand *rand, uint64_t limit); // uniform in [0, limit)

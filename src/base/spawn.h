@@ -1,6 +1,6 @@
 #pragma once
-// Child processes: posix_spawn / CLONE_VFORK and a pidfd watched by the loop (never SIGCHLD, never a
-// plain fork in the daemon).
+// Child processes: posix_spawn / CLONE_VFORK and a pidfd watched by the loop (never SIGCHLD, never
+// a plain fork in the daemon).
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -43,8 +43,8 @@ typedef struct SpawnResult {
     bool timed_out, truncated;
 } SpawnResult;
 typedef void (*SpawnDone)(void *user, const SpawnResult *result);
-// `input` (may be STR_NONE) is fed to stdin. The returned Child may be killed; NULL when it could not
-// be started (then on_done still comes).
+// `input` (may be STR_NONE) is fed to stdin. The returned Child may be killed; NULL when it could
+// not be started (then on_done still comes).
 Child *spawn_run(Loop *loop, const SpawnSpec *spec, Str input, size_t max_output,
                  int64_t timeout_ns, SpawnDone on_done, void *user);
 

@@ -19,8 +19,12 @@ typedef struct Str {
 static inline Str str_from(const char *cstr) {
     return cstr ? (Str){cstr, strlen(cstr)} : STR_NONE;
 }
-static inline Str str_of(const void *ptr, size_t len) { return (Str){ptr, len}; }
-static inline bool str_is_empty(Str s) { return s.len == 0; }
+static inline Str str_of(const void *ptr, size_t len) {
+    return (Str){ptr, len};
+}
+static inline bool str_is_empty(Str s) {
+    return s.len == 0;
+}
 static inline bool str_eq(Str a, Str b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }

@@ -15,9 +15,9 @@ typedef struct Stream Stream;
 // All are called on the loop, never from inside a stream_* call. After on_close nothing follows and
 // the Stream is gone.
 typedef struct StreamEvents {
-    void (*on_data)(void *user, Str data); // data is valid during the call
-    void (*on_end)(void *user);            // the peer will send no more; we may still write
-    void (*on_drain)(void *user);          // the queue fell below STREAM_LOW_WATER; may be NULL
+    void (*on_data)(void *user, Str data);   // data is valid during the call
+    void (*on_end)(void *user);              // the peer will send no more; we may still write
+    void (*on_drain)(void *user);            // the queue fell below STREAM_LOW_WATER; may be NULL
     void (*on_close)(void *user, int error); // 0 or negative errno
 } StreamEvents;
 
@@ -25,12 +25,12 @@ typedef struct StreamEvents {
 #define STREAM_LOW_WATER (64 * 1024)
 
 typedef struct StreamOps {
-    void (*start)(Stream *stream);             // begin to deliver events
-    void (*write)(Stream *stream, Str data);   // copies or sends; never fails at once
+    void (*start)(Stream *stream);                     // begin to deliver events
+    void (*write)(Stream *stream, Str data);           // copies or sends; never fails at once
     void (*write_bytes)(Stream *stream, Bytes *bytes); // takes its own reference
     size_t (*queued)(const Stream *stream);
     void (*pause)(Stream *stream, bool paused); // stop or resume on_data
-    void (*end)(Stream *stream);   // half-close: what is queued goes out, then FIN
+    void (*end)(Stream *stream);                // half-close: what is queued goes out, then FIN
     void (*close)(Stream *stream); // what is queued goes out if it can (bounded), then on_close
     void (*abort)(Stream *stream); // at once, no further event, the Stream is gone
 } StreamOps;
@@ -49,13 +49,27 @@ static inline void stream_start(Stream *s, const StreamEvents *events, void *use
     s->user = user;
     s->ops->start(s);
 }
-static inline void stream_write(Stream *s, Str data) { s->ops->write(s, data); }
-static inline void stream_write_bytes(Stream *s, Bytes *b) { s->ops->write_bytes(s, b); }
-static inline size_t stream_queued(const Stream *s) { return s->ops->queued(s); }
-static inline void stream_pause(Stream *s, bool paused) { s->ops->pause(s, paused); }
-static inline void stream_end(Stream *s) { s->ops->end(s); }
-static inline void stream_close(Stream *s) { s->ops->close(s); }
-static inline void stream_abort(Stream *s) { s->ops->abort(s); }
+static inline void stream_write(Stream *s, Str data) {
+    s->ops->write(s, data);
+}
+static inline void stream_write_bytes(Stream *s, Bytes *b) {
+    s->ops->write_bytes(s, b);
+}
+static inline size_t stream_queued(const Stream *s) {
+    return s->ops->queued(s);
+}
+static inline void stream_pause(Stream *s, bool paused) {
+    s->ops->pause(s, paused);
+}
+static inline void stream_end(Stream *s) {
+    s->ops->end(s);
+}
+static inline void stream_close(Stream *s) {
+    s->ops->close(s);
+}
+static inline void stream_abort(Stream *s) {
+    s->ops->abort(s);
+}
 
 // Over a non-blocking descriptor (socket, pipe, pty) that it then owns. For a pipe or a tty end,
 // `end` closes the descriptor for writing where that is possible.

@@ -22,7 +22,7 @@ typedef struct InformerHandler {
 
 // `label_selector`, `field_selector`: as in a URL, unencoded; may be empty. Starts at once.
 Informer *informer_new(Client *client, const Resource *resource, Str namespace_, Str label_selector, Str field_selector);
-void informer_free(Informer *informer);
+void informer_free(Informer *informer); // not from inside its own handlers
 // A handler added late gets every object at hand as added, from the loop.
 void informer_add_handler(Informer *informer, const InformerHandler *handler, void *user);
 bool informer_is_synced(const Informer *informer);

@@ -1,17 +1,10 @@
 // JSON text to a tree, in one pass.
 
-#include "schema/json_scan.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
-// Where the parser stands, for the paths of duplicate keys; on the C stack.
-typedef struct Frame {
-    const struct Frame *parent;
-    Str key;
-    size_t index;
-    bool is_array;
-} Frame;
+#include "schema/json_scan.h"
+#include "schema/path.h"
 
 typedef struct Parser {
     JsonScan scan;
@@ -23,8 +16,7 @@ typedef struct Parser {
     Member first[128];
 } Parser;
 
-#define MAX_DUPLICATES 100 // more are not reported, as in Go's strict decoder
-#define SMALL_OBJECT 24    // up to here keys are compared with each other, above they are hashed
+#define SMALL_OBJECT 24 // up to here keys are compared with each other, above they are hashed
 
 static inline Value *new_value(Parser *parser) {
     if (!parser->slab_left) {
@@ -55,33 +47,8 @@ static inline void push(Parser *parser, Str key, Value *value) {
     parser->stack[parser->top++] = (Member){key, value};
 }
 
-static void write_path(Buf *buf, const Frame *frame) {
-    if (!frame)
-        return;
-    write_path(buf, frame->parent);
-    if (frame->is_array) {
-        buf_printf(buf, "[%zu]", frame->index);
-        return;
-    }
-    if (buf->len)
-        buf_char(buf, '.');
-    buf_str(buf, frame->key);
-}
-
-static void report_duplicate(Parser *parser, const Frame *parent, Str key) {
-    ValuePaths *list = parser->duplicates;
-    if (!list || list->n >= MAX_DUPLICATES)
-        return;
-    Frame frame = {.parent = parent, .key = key};
-    _buf_deinit_ Buf buf = BUF_INIT(VALUE_MAX_BYTES);
-    write_path(&buf, &frame);
-    Str path = arena_str(parser->scan.arena, buf_view(&buf));
-    for (size_t i = 0; i < list->n; i++)
-        if (str_eq(list->paths[i], path))
-            return;
-    list->paths = arena_grow(parser->scan.arena, list->paths, list->n * sizeof(Str),
-                             (list->n + 1) * sizeof(Str));
-    list->paths[list->n++] = path;
+static void report_duplicate(Parser *parser, const Path *parent, Str key) {
+    value_paths_add(parser->scan.arena, parser->duplicates, PATH(parent, key));
 }
 
 // A cheap signature: keys that share it are compared in full.
@@ -94,7 +61,7 @@ static inline unsigned signature(Str key) {
 }
 
 // The number of distinct keys after later ones have replaced earlier ones.
-static size_t fold_small(Parser *parser, const Frame *frame, Member *members, size_t n) {
+static size_t fold_small(Parser *parser, const Path *path, Member *members, size_t n) {
     uint64_t seen = 0;
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
@@ -106,14 +73,14 @@ static size_t fold_small(Parser *parser, const Frame *frame, Member *members, si
         }
         seen |= bit;
         if (at < kept)
-            report_duplicate(parser, frame, members[i].key);
+            report_duplicate(parser, path, members[i].key);
         members[at] = members[i];
         kept += at == kept;
     }
     return kept;
 }
 
-static size_t fold_large(Parser *parser, const Frame *frame, Member *members, size_t n) {
+static size_t fold_large(Parser *parser, const Path *path, Member *members, size_t n) {
     size_t size = 64;
     while (size < n * 2)
         size *= 2;
@@ -126,7 +93,7 @@ static size_t fold_large(Parser *parser, const Frame *frame, Member *members, si
         while (table[slot] && !str_eq(members[table[slot] - 1].key, members[i].key))
             slot = (slot + 1) & (size - 1);
         if (table[slot]) {
-            report_duplicate(parser, frame, members[i].key);
+            report_duplicate(parser, path, members[i].key);
             members[table[slot] - 1].value = members[i].value;
             continue;
         }
@@ -137,9 +104,9 @@ static size_t fold_large(Parser *parser, const Frame *frame, Member *members, si
     return kept;
 }
 
-static int parse_value(Parser *parser, const Frame *parent, int depth, Value **ret);
+static int parse_value(Parser *parser, const Path *parent, int depth, Value **ret);
 
-static int close_object(Parser *parser, const Frame *parent, size_t base, Value *object) {
+static int close_object(Parser *parser, const Path *parent, size_t base, Value *object) {
     Member *members = parser->stack + base;
     size_t n = parser->top - base;
     n = n <= SMALL_OBJECT ? fold_small(parser, parent, members, n)
@@ -151,7 +118,7 @@ static int close_object(Parser *parser, const Frame *parent, size_t base, Value 
     return 0;
 }
 
-static int parse_object(Parser *parser, const Frame *parent, int depth, Value *object) {
+static int parse_object(Parser *parser, const Path *parent, int depth, Value *object) {
     JsonScan *scan = &parser->scan;
     size_t base = parser->top;
     *object = (Value){.kind = VALUE_OBJECT};
@@ -161,11 +128,11 @@ static int parse_object(Parser *parser, const Frame *parent, int depth, Value *o
         return 0;
     }
     for (int more = 1; more;) {
-        Frame frame = {.parent = parent};
+        Path path = {.parent = parent, .index = -1};
         Value *value;
-        if (json_key(scan, &frame.key) || parse_value(parser, &frame, depth + 1, &value))
+        if (json_key(scan, &path.name) || parse_value(parser, &path, depth + 1, &value))
             return scan->status;
-        push(parser, frame.key, value);
+        push(parser, path.name, value);
         more = json_next(scan, '}');
         if (more < 0)
             return more;
@@ -173,7 +140,7 @@ static int parse_object(Parser *parser, const Frame *parent, int depth, Value *o
     return close_object(parser, parent, base, object);
 }
 
-static int parse_array(Parser *parser, const Frame *parent, int depth, Value *array) {
+static int parse_array(Parser *parser, const Path *parent, int depth, Value *array) {
     JsonScan *scan = &parser->scan;
     size_t base = parser->top;
     *array = (Value){.kind = VALUE_ARRAY};
@@ -182,10 +149,10 @@ static int parse_array(Parser *parser, const Frame *parent, int depth, Value *ar
         scan->p++;
         return 0;
     }
-    Frame frame = {.parent = parent, .is_array = true};
-    for (int more = 1; more; frame.index++) {
+    Path path = {.parent = parent};
+    for (int more = 1; more; path.index++) {
         Value *value;
-        if (parse_value(parser, &frame, depth + 1, &value))
+        if (parse_value(parser, &path, depth + 1, &value))
             return scan->status;
         push(parser, STR_NONE, value);
         more = json_next(scan, ']');
@@ -201,7 +168,7 @@ static int parse_array(Parser *parser, const Frame *parent, int depth, Value *ar
     return 0;
 }
 
-static int parse_value(Parser *parser, const Frame *parent, int depth, Value **ret) {
+static int parse_value(Parser *parser, const Path *parent, int depth, Value **ret) {
     JsonScan *scan = &parser->scan;
     int c = json_peek(scan);
     Value *value = *ret = new_value(parser);

@@ -34,6 +34,7 @@ enum { // Field.flags
     FIELD_PATCH_RETAIN_KEYS = 1 << 6, // patchStrategy: retainKeys
     FIELD_DEPRECATED = 1 << 7,
     FIELD_MAP_ATOMIC = 1 << 8, // x-kubernetes-map-type: atomic, for this reference
+    FIELD_SCHEMA_REQUIRED = 1 << 9, // OpenAPI lists it as required, though validation may not ask for it
 };
 
 typedef enum FieldFormat { // what a string must look like; messages as apimachinery's validation words them

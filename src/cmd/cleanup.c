@@ -1,0 +1,45 @@
+// `seapod cleanup`: stops every container of a data directory's instance and removes every trace from the host.
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/node_parts.h"
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
+    return remove(path) != 0 && errno != ENOENT ? -1 : 0;
+}
+
+static int remove_tree(const char *path) { // stays on one file system, follows no links
+    return nftw(path, remove_entry, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT ? -errno : 0;
+}
+
+int cmd_cleanup(int argc, char **argv) {
+    Arena *arena = arena_new();
+    bool yes = false, keep_data = false;
+    NodeOptions node;
+    node_options_init(arena, &node);
+    const Option options[] = {
+        {"data-dir", OPTION_STRING, &node.data_dir, "DIR", "of the instance (default " DEFAULT_DATA_DIR ")"},
+        {"cgroup-parent", OPTION_STRING, &node.cgroup_parent, "PATH", "of the instance (default " DEFAULT_CGROUP_PARENT ")"},
+        {"cluster-cidr", OPTION_STRING, &node.cluster_cidr, "CIDR", "of the instance"},
+        {"keep-data", OPTION_FLAG, &keep_data, NULL, "keep the data directory (objects, images, volumes)"},
+        {"yes", OPTION_FLAG, &yes, NULL, "do it"},
+    };
+    options_parse(arena, "cleanup", "--yes [FLAGS]", options, sizeof options / sizeof *options, argc, argv, NULL);
+    const char *data_dir = arena_cstr(arena, node.data_dir);
+    if (!yes) {
+        cmd_fail("cleanup", "this stops every container of %s%s; say --yes", data_dir,
+                 keep_data ? "" : " and deletes its objects, images and volumes");
+        return 2;
+    }
+    int error = node_parts_cleanup(arena, &node);
+    if (error)
+        return cmd_fail("cleanup", "%s: %s", data_dir, strerror(-error));
+    if (!keep_data && (error = remove_tree(data_dir)))
+        return cmd_fail("cleanup", "%s: %s", data_dir, strerror(-error));
+    return 0;
+}

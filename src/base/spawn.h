@@ -33,9 +33,10 @@ int child_kill(Child *child, int signal); // by pidfd; 0 or negative errno
 // Forgets the callback; the child is still reaped.
 void child_abandon(Child *child);
 
-// Runs a short program to its end and collects what it printed: stdout and stderr each up to
-// `max_output` bytes (the rest is read and dropped, `truncated` says so); killed with SIGKILL after
-// `timeout_ns` (0: never). `on_done` comes once, on the loop.
+// Runs a short program to its end (that of a grandchild which keeps the pipes is not waited for)
+// and collects what it printed: stdout and stderr each up to `max_output` bytes (the rest is read
+// and dropped, `truncated` says so); killed with SIGKILL after `timeout_ns` (0: never). `on_done`
+// comes once, on the loop.
 typedef struct SpawnResult {
     int error;  // negative errno when it could not be started, else 0
     int status; // waitpid(2)'s status
@@ -49,7 +50,8 @@ Child *spawn_run(Loop *loop, const SpawnSpec *spec, Str input, size_t max_output
                  int64_t timeout_ns, SpawnDone on_done, void *user);
 
 // Watches a process that is not our child (a container's monitor after our restart). Returns 0 or
-// negative errno (-ESRCH when it is gone). `on_exit` comes once.
+// negative errno (-ESRCH when it is gone). `on_exit` comes once; the watch stays the owner's to
+// free, in it or later.
 typedef struct ProcessWatch ProcessWatch;
 int process_watch_new(Loop *loop, pid_t pid, void (*on_exit)(void *user), void *user,
                       ProcessWatch **ret_watch) __attribute__((warn_unused_result));

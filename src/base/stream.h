@@ -13,7 +13,9 @@
 typedef struct Stream Stream;
 
 // All are called on the loop, never from inside a stream_* call. After on_close nothing follows and
-// the Stream is gone.
+// the Stream is gone. It follows by itself, with 0, once both directions have ended (on_end came
+// and what stream_end() left queued went out), and with negative errno when the stream breaks.
+// Callbacks may call every stream_* function, stream_abort() on their own stream included.
 typedef struct StreamEvents {
     void (*on_data)(void *user, Str data);   // data is valid during the call
     void (*on_end)(void *user);              // the peer will send no more; we may still write
@@ -71,8 +73,11 @@ static inline void stream_abort(Stream *s) {
     s->ops->abort(s);
 }
 
-// Over a non-blocking descriptor (socket, pipe, pty) that it then owns. For a pipe or a tty end,
-// `end` closes the descriptor for writing where that is possible.
+// Over a descriptor (socket, pipe, pty) that it then owns and makes non-blocking. `end` shuts a
+// socket down for writing and closes a pipe; a tty has no such thing and only counts as ended. A
+// pipe has one direction only: the other one counts as ended from the start, without an on_end.
+// stream_close() gives what is queued ten seconds to go out. Before stream_start() there is nobody
+// to tell: use stream_abort().
 Stream *stream_from_fd(Loop *loop, int fd);
 // Two connected in-memory streams on one loop.
 void stream_pair(Loop *loop, Stream **ret_a, Stream **ret_b);

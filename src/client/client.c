@@ -206,6 +206,11 @@ ClientCall *client_delete(Client *client, const ClientTarget *target, Str option
     return start(client, "DELETE", target, STR_NONE, JSON, options, MAX_ANSWER, &plain_events, done, user);
 }
 
+ClientCall *client_delete_collection(Client *client, const ClientTarget *target, ClientDone done, void *user) {
+    assert(!target->name.len);
+    return start(client, "DELETE", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done, user);
+}
+
 // A frame is {"type":"ADDED","object":{...}}. Every server writes it in this order and without spaces, so the object is
 // cut out as it stands; any other spelling is parsed.
 static bool split_event(Arena *arena, Str line, Str *ret_type, Str *ret_object) {

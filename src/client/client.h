@@ -40,6 +40,7 @@ typedef enum PatchKind { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY }
 ClientCall *client_patch(Client *client, const ClientTarget *target, PatchKind kind, Str body, ClientDone done, void *user);
 // `options`: a DeleteOptions body, may be empty.
 ClientCall *client_delete(Client *client, const ClientTarget *target, Str options, ClientDone done, void *user);
+ClientCall *client_delete_collection(Client *client, const ClientTarget *target, ClientDone done, void *user);
 // Watches from `resource_version` on (target->query may hold selectors). `on_event`: type is ADDED, MODIFIED, DELETED,
 // BOOKMARK or ERROR (then `object` is a Status); `object` is JSON, valid during the call. `done` when the watch ended: error 0
 // when the server closed it in order.

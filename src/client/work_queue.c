@@ -25,7 +25,7 @@ struct WorkQueue {
     List ready;
     size_t n_ready;
     int running;
-    bool in_dispatch, freed;
+    bool in_dispatch, freed, paused;
     LoopTask dispatch;
 };
 
@@ -38,14 +38,14 @@ static void item_release(Item *item) {
 }
 
 static void wake(WorkQueue *queue) {
-    if (queue->n_ready && queue->running < queue->config.workers)
+    if (!queue->paused && queue->n_ready && queue->running < queue->config.workers)
         loop_post(queue->config.loop, &queue->dispatch);
 }
 
 static void dispatch(void *user) {
     WorkQueue *queue = user;
     queue->in_dispatch = true;
-    while (!queue->freed && queue->running < queue->config.workers && !list_is_empty(&queue->ready)) {
+    while (!queue->freed && !queue->paused && queue->running < queue->config.workers && !list_is_empty(&queue->ready)) {
         Item *item = container_of(list_first(&queue->ready), Item, link);
         list_remove(&item->link);
         queue->n_ready--;
@@ -165,6 +165,11 @@ void work_queue_done(WorkQueue *queue, Str key, bool retry) {
         item->failures = 0;
         item_release(item);
     }
+    wake(queue);
+}
+
+void work_queue_pause(WorkQueue *queue, bool paused) {
+    queue->paused = paused;
     wake(queue);
 }
 

@@ -20,4 +20,6 @@ void work_queue_add(WorkQueue *queue, Str key);
 void work_queue_add_after(WorkQueue *queue, Str key, int64_t delay_ns); // the earliest of several wins
 // `retry`: comes again after its exponential delay; else its failures are forgotten.
 void work_queue_done(WorkQueue *queue, Str key, bool retry);
+// Paused: keys collect, nothing is begun.
+void work_queue_pause(WorkQueue *queue, bool paused);
 size_t work_queue_length(const WorkQueue *queue);

@@ -1,0 +1,210 @@
+#include "controllers/frame.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+// Names as kube-controller-manager's --controllers knows them, and the service account each one acts as.
+static const struct {
+    const char *name;
+    Controller *(*start)(Controllers *all);
+} table[] = {
+    {"namespace-controller", namespace_controller_start},
+    {"serviceaccount-controller", service_account_controller_start},
+    {"root-ca-certificate-publisher-controller", root_ca_controller_start},
+    {"node-lifecycle-controller", node_lifecycle_controller_start},
+};
+#define N_CONTROLLERS (sizeof table / sizeof *table)
+
+typedef struct SharedInformer {
+    ListLink link;
+    const Resource *resource;
+    Str field_selector;
+    Informer *informer;
+} SharedInformer;
+
+struct Controllers {
+    ControllersConfig config;
+    Arena *arena;
+    Client *client; // reads, for all
+    List informers;
+    Controller *running[N_CONTROLLERS];
+    size_t n_running;
+};
+
+// "*,-job" and "job,cronjob": the last word on a name wins, "*" speaks for those not named.
+static bool is_selected(Str selection, Str name) {
+    bool others = !selection.len, named = false, on = false;
+    Str rest = selection;
+    while (rest.ptr) {
+        Str word = str_trim(str_cut(&rest, ','));
+        bool minus = str_starts_with(word, STR("-"));
+        if (str_eq(word, STR("*")))
+            others = true;
+        else if (str_eq(minus ? str_slice(word, 1, word.len) : word, name)) {
+            named = true;
+            on = !minus;
+        }
+    }
+    return named ? on : others;
+}
+
+static bool is_known(Str word) {
+    if (str_starts_with(word, STR("-")))
+        word = str_slice(word, 1, word.len);
+    for (size_t i = 0; i < N_CONTROLLERS; i++)
+        if (str_eq(word, str_from(table[i].name)))
+            return true;
+    return !word.len || str_eq(word, STR("*"));
+}
+
+Controllers *controllers_new(const ControllersConfig *config, char **ret_message) {
+    Str rest = config->selection;
+    while (rest.ptr) {
+        Str word = str_trim(str_cut(&rest, ','));
+        if (is_known(word))
+            continue;
+        if (asprintf(ret_message, "there is no controller \"%.*s\"", STR_ARG(word)) < 0)
+            abort();
+        return NULL;
+    }
+    Controllers *all = calloc(1, sizeof *all);
+    assert(all);
+    all->config = *config;
+    all->arena = arena_new();
+    all->config.cluster_ca = arena_str(all->arena, config->cluster_ca);
+    list_init(&all->informers);
+    all->client = config->client(config->user, STR_NONE);
+    for (size_t i = 0; i < N_CONTROLLERS; i++)
+        if (is_selected(config->selection, str_from(table[i].name)))
+            all->running[all->n_running++] = table[i].start(all);
+    return all;
+}
+
+void controllers_free(Controllers *all) {
+    if (!all)
+        return;
+    SharedInformer *shared;
+    list_for_each(shared, &all->informers, link) {
+        informer_free(shared->informer);
+        free(shared);
+    }
+    for (size_t i = 0; i < all->n_running; i++) {
+        Controller *controller = all->running[i];
+        work_queue_free(controller->queue);
+        controller->stop(controller);
+    }
+    arena_free(all->arena);
+    free(all);
+}
+
+const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len) {
+    *ret_len = all->config.cluster_ca.len;
+    return all->config.cluster_ca.ptr;
+}
+
+static void begin(void *user, Str key) {
+    Controller *controller = user;
+    Arena *arena = arena_new();
+    Reconcile *reconcile = arena_new_of(arena, Reconcile);
+    reconcile->controller = controller;
+    reconcile->arena = arena;
+    reconcile->key = arena_str(arena, key);
+    Str rest = reconcile->key;
+    reconcile->namespace_ = str_cut(&rest, '/');
+    reconcile->name = rest;
+    controller->reconcile(reconcile);
+}
+
+void controller_init(Controller *controller, Controllers *all, const char *name, int workers,
+                     void (*reconcile)(Reconcile *reconcile), void (*stop)(Controller *controller)) {
+    controller->name = name;
+    controller->all = all;
+    controller->loop = all->config.loop;
+    controller->client = all->config.client(all->config.user, str_from(name));
+    controller->reconcile = reconcile;
+    controller->stop = stop;
+    controller->queue = work_queue_new(&(WorkQueueConfig){
+        .loop = controller->loop, .workers = workers, .reconcile = begin, .user = controller});
+}
+
+static void count_synced(void *user) {
+    Controller *controller = user;
+    assert(controller->waiting > 0);
+    if (--controller->waiting == 0)
+        work_queue_pause(controller->queue, false);
+}
+
+static void ignore_change(void *user, const InformerObject *old, const InformerObject *now) {}
+
+Informer *controller_informer(Controller *controller, const Resource *resource, Str field_selector) {
+    static const InformerHandler wait = {.on_change = ignore_change, .on_synced = count_synced};
+    Controllers *all = controller->all;
+    SharedInformer *shared, *found = NULL;
+    list_for_each(shared, &all->informers, link)
+        if (shared->resource == resource && str_eq(shared->field_selector, field_selector))
+            found = shared;
+    if (!found) {
+        found = calloc(1, sizeof *found);
+        assert(found);
+        found->resource = resource;
+        found->field_selector = arena_str(all->arena, field_selector);
+        found->informer = informer_new(all->client, resource, STR_NONE, STR_NONE, field_selector);
+        list_append(&all->informers, &found->link);
+    }
+    controller->waiting++;
+    work_queue_pause(controller->queue, true);
+    informer_add_handler(found->informer, &wait, controller);
+    return found->informer;
+}
+
+static void enqueue_changed(void *user, const InformerObject *old, const InformerObject *now) {
+    const InformerObject *object = now ? now : old;
+    controller_enqueue(user, object->namespace_, object->name);
+}
+
+void controller_follow(Controller *controller, Informer *informer) {
+    static const InformerHandler follow = {.on_change = enqueue_changed};
+    informer_add_handler(informer, &follow, controller);
+}
+
+void controller_enqueue_after(Controller *controller, Str namespace_, Str name, int64_t delay_ns) {
+    _arena_free_ Arena *arena = arena_new();
+    work_queue_add_after(controller->queue, arena_printf(arena, "%.*s/%.*s", STR_ARG(namespace_), STR_ARG(name)), delay_ns);
+}
+
+void controller_enqueue(Controller *controller, Str namespace_, Str name) {
+    controller_enqueue_after(controller, namespace_, name, 0);
+}
+
+void reconcile_done(Reconcile *reconcile, bool retry) {
+    work_queue_done(reconcile->controller->queue, reconcile->key, retry);
+    arena_free(reconcile->arena);
+}
+
+bool reconcile_should_retry(const Reconcile *reconcile, const ClientResult *result) {
+    if (!result->error || result->code == 404)
+        return false;
+    if (result->code == 409)
+        return !result->status || !str_eq(result->status->reason, STR("AlreadyExists"));
+    log_warn("controllers", "request failed", "controller=%s key=%.*s code=%d message=\"%.*s\"", reconcile->controller->name,
+             STR_ARG(reconcile->key), result->code,
+             STR_ARG(result->status ? result->status->message : str_from(strerror(result->error < 0 ? -result->error : 0))));
+    return true;
+}
+
+void reconcile_finish(void *user, const ClientResult *result) {
+    Reconcile *reconcile = user;
+    reconcile_done(reconcile, reconcile_should_retry(reconcile, result));
+}
+
+void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name, const Type *type) {
+    const InformerObject *object = informer_get(informer, namespace_, name);
+    if (!object)
+        return NULL;
+    void *out = arena_zalloc(reconcile->arena, type->struct_size);
+    Str json = arena_str(reconcile->arena, bytes_str(object->bytes)); // the cache may drop it meanwhile
+    return typed_from_json(reconcile->arena, type, json, out) == 0 ? out : NULL;
+}

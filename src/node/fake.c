@@ -20,7 +20,7 @@ typedef struct FakeSandbox {
 typedef struct FakeContainer {
     FakeRuntime *runtime;
     Arena *arena;
-    Container view;
+    RuntimeContainer view;
     LoopTimer end; // of the process: exit_after or the grace period
     int end_code;
     List waiting; // FakeCall of stop_container, until it has exited
@@ -285,7 +285,7 @@ static void fake_create_container(Runtime *base, const ContainerSpec *spec, Cont
     Arena *arena = container->arena = arena_new();
     list_init(&container->waiting);
     loop_timer_init(&container->end, base->loop, container_end_timer, container);
-    container->view = (Container){
+    container->view = (RuntimeContainer){
         .id = arena_str(arena, str_from(id)),
         .sandbox_id = arena_str(arena, spec->sandbox_id),
         .pod_uid = arena_str(arena, sandbox->view.pod_uid),
@@ -490,7 +490,7 @@ static void fake_each_sandbox(Runtime *base, void (*visit)(void *user, const San
 }
 
 static void fake_each_container(Runtime *base,
-                                void (*visit)(void *user, const Container *container), void *user) {
+                                void (*visit)(void *user, const RuntimeContainer *container), void *user) {
     MapIter it = {0};
     while (map_next(fake(base)->containers, &it))
         visit(user, &((FakeContainer *)it.value)->view);
@@ -619,7 +619,7 @@ Str fake_container(Runtime *runtime, Str pod_uid, Str container_name) {
     Str found = STR_NONE;
     MapIter it = {0};
     while (map_next(fake(runtime)->containers, &it)) {
-        const Container *view = &((FakeContainer *)it.value)->view;
+        const RuntimeContainer *view = &((FakeContainer *)it.value)->view;
         if (str_eq(view->pod_uid, pod_uid) && str_eq(view->name, container_name))
             found = view->id;
     }

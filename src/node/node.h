@@ -7,9 +7,9 @@
 #include "node/network.h"
 #include "node/runtime.h"
 
-typedef struct Node Node;
+typedef struct NodeAgent NodeAgent;
 
-typedef struct NodeConfig {
+typedef struct NodeConfig { // of the agent
     Loop *loop;
     Client *client;         // as system:node:NAME; stays the caller's
     Runtime *runtime;       // taken
@@ -30,11 +30,11 @@ typedef struct NodeConfig {
 } NodeConfig;
 
 // Adopts what runs, then registers. `ready` once the Node object exists and pods are being served, or with an error.
-int node_new(const NodeConfig *config, void (*ready)(void *user, int error), void *user, Node **ret)
+int node_new(const NodeConfig *config, void (*ready)(void *user, int error), void *user, NodeAgent **ret)
     __attribute__((warn_unused_result));
 // An HttpHandler: the kubelet's endpoint (/containerLogs, /exec, /attach, /portForward, /pods, /healthz, /metrics).
 // Peers inside the process and certificates of the API server (O=system:masters or CN=kube-apiserver-kubelet-client) are let
 // in; everybody else gets 401 or 403.
 void node_handle(void *node, HttpRequest *request);
 // Stops reconciling and writes what is pending; containers go on. `stopped` once it is safe to free the loop.
-void node_stop(Node *node, void (*stopped)(void *user), void *user);
+void node_stop(NodeAgent *node, void (*stopped)(void *user), void *user);

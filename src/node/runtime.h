@@ -101,35 +101,35 @@ typedef struct ContainerSpec {
     Str termination_message_path;              // in the container
 } ContainerSpec;
 
-typedef enum ContainerState {
+typedef enum RuntimeContainerState {
     CONTAINER_CREATED,
     CONTAINER_RUNNING,
     CONTAINER_EXITED,
-} ContainerState;
+} RuntimeContainerState;
 
-typedef struct Container {
+typedef struct RuntimeContainer {
     Str id, sandbox_id, pod_uid, name;
     uint32_t attempt;
-    ContainerState state;
+    RuntimeContainerState state;
     pid_t pid;     // 0 once it has exited
     int exit_code; // 128 + signal when killed; 137 when nobody saw it end
     bool oom_killed;
     int64_t created_at, started_at, finished_at; // Unix ns, 0: not yet
     Str log_path;
     Str cgroup; // its own, below the pod's
-} Container;
+} RuntimeContainer;
 
 // error: 0 or negative errno (-ENOENT: no such container or sandbox); `message` is for events and
 // conditions, as the program below put it.
 typedef void (*RuntimeDone)(void *user, int error, Str message);
 typedef void (*SandboxDone)(void *user, int error, Str message, const Sandbox *sandbox);
-typedef void (*ContainerDone)(void *user, int error, Str message, const Container *container);
+typedef void (*ContainerDone)(void *user, int error, Str message, const RuntimeContainer *container);
 typedef void (*ExecDone)(void *user, int error, Str message, int exit_code);
 // error -ETIMEDOUT: killed, with the output so far.
 typedef void (*ExecSyncDone)(void *user, int error, int exit_code, Str output);
 
 typedef struct RuntimeEvents {
-    void (*on_container_exit)(void *user, const Container *container);
+    void (*on_container_exit)(void *user, const RuntimeContainer *container);
     void (*on_sandbox_exit)(void *user, const Sandbox *sandbox); // the infra process died
 } RuntimeEvents;
 
@@ -179,7 +179,7 @@ typedef struct RuntimeOps {
     void (*recover)(Runtime *runtime, RuntimeDone done, void *user);
     void (*each_sandbox)(Runtime *runtime, void (*visit)(void *user, const Sandbox *sandbox),
                          void *visit_user);
-    void (*each_container)(Runtime *runtime, void (*visit)(void *user, const Container *container),
+    void (*each_container)(Runtime *runtime, void (*visit)(void *user, const RuntimeContainer *container),
                            void *visit_user);
     Str (*name)(Runtime *runtime);    // "crun"
     Str (*version)(Runtime *runtime); // "1.8.1", known after recover()

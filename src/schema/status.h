@@ -3,16 +3,16 @@
 
 #include "schema/check.h"
 
-typedef struct StatusCause {
+typedef struct ApiStatusCause {
     Str type, message, field;
-} StatusCause;
+} ApiStatusCause;
 
 typedef struct ApiStatus {
     int code;    // HTTP
     Str reason;  // "NotFound", "AlreadyExists", "Conflict", "Invalid", ...
     Str message;
     Str name, group, kind, uid; // details
-    const StatusCause *causes;
+    const ApiStatusCause *causes;
     size_t n_causes;
     int retry_after_seconds; // 0: none
 } ApiStatus;

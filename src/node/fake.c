@@ -490,7 +490,8 @@ static void fake_each_sandbox(Runtime *base, void (*visit)(void *user, const San
 }
 
 static void fake_each_container(Runtime *base,
-                                void (*visit)(void *user, const RuntimeContainer *container), void *user) {
+                                void (*visit)(void *user, const RuntimeContainer *container),
+                                void *user) {
     MapIter it = {0};
     while (map_next(fake(base)->containers, &it))
         visit(user, &((FakeContainer *)it.value)->view);

@@ -123,7 +123,8 @@ typedef struct RuntimeContainer {
 // conditions, as the program below put it.
 typedef void (*RuntimeDone)(void *user, int error, Str message);
 typedef void (*SandboxDone)(void *user, int error, Str message, const Sandbox *sandbox);
-typedef void (*ContainerDone)(void *user, int error, Str message, const RuntimeContainer *container);
+typedef void (*ContainerDone)(void *user, int error, Str message,
+                              const RuntimeContainer *container);
 typedef void (*ExecDone)(void *user, int error, Str message, int exit_code);
 // error -ETIMEDOUT: killed, with the output so far.
 typedef void (*ExecSyncDone)(void *user, int error, int exit_code, Str output);
@@ -179,7 +180,8 @@ typedef struct RuntimeOps {
     void (*recover)(Runtime *runtime, RuntimeDone done, void *user);
     void (*each_sandbox)(Runtime *runtime, void (*visit)(void *user, const Sandbox *sandbox),
                          void *visit_user);
-    void (*each_container)(Runtime *runtime, void (*visit)(void *user, const RuntimeContainer *container),
+    void (*each_container)(Runtime *runtime,
+                           void (*visit)(void *user, const RuntimeContainer *container),
                            void *visit_user);
     Str (*name)(Runtime *runtime);    // "crun"
     Str (*version)(Runtime *runtime); // "1.8.1", known after recover()

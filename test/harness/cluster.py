@@ -1,0 +1,207 @@
+"""A cluster under test: starts the real binary with ports and directories of its own and drives it with kubectl."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from . import images, inventory
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get('BUILD', os.path.join(ROOT, 'build'))
+SEAPOD = os.path.join(BUILD, 'seapod')
+
+
+def free_port():
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    return s.getsockname()[1]
+
+
+def kubectl_path():
+  return os.environ.get('KUBECTL', shutil.which('kubectl'))
+
+
+class Failed(AssertionError):
+  pass
+
+
+class Result:
+  def __init__(self, completed):
+    self.code, self.out, self.err = completed.returncode, completed.stdout, completed.stderr
+
+  def ok(self):
+    if self.code != 0:
+      raise Failed(f'exit code {self.code}\n{self.out}{self.err}')
+    return self.out
+
+  def fails(self, *texts):
+    if self.code == 0:
+      raise Failed(f'should have failed:\n{self.out}')
+    for text in texts:
+      if text not in self.err + self.out:
+        raise Failed(f'{text!r} is not in:\n{self.err}{self.out}')
+    return self.err
+
+
+def wait_for(check, seconds=30, what='condition', interval=0.05):
+  """Calls check() until it returns something true; that is returned."""
+  end = time.monotonic() + seconds
+  last = None
+  while time.monotonic() < end:
+    try:
+      last = check()
+      if last:
+        return last
+    except (Failed, AssertionError, KeyError, IndexError) as error:
+      last = error
+    time.sleep(interval)
+  raise Failed(f'{what} not reached in {seconds} s (last: {last!r})')
+
+
+class Cluster:
+  count = 0
+
+  def __init__(self, node=True, store='sqlite', split=False, arguments=(), controllers=None, keep=False):
+    Cluster.count += 1
+    number = (os.getpid() * 16 + Cluster.count) % 200
+    self.node, self.store, self.split, self.keep = node, store, split, keep
+    self.directory = tempfile.mkdtemp(prefix='seapod-test-')
+    self.marker = os.path.basename(self.directory)
+    self.data = os.path.join(self.directory, 'data')
+    self.kubeconfig = os.path.join(self.directory, 'kubeconfig')
+    self.log_path = os.path.join(self.directory, 'server.log')
+    self.port, self.node_port = free_port(), free_port()
+    self.cgroup_parent = f'/{self.marker}'
+    self.node_name = 'node-1'
+    self.arguments = list(arguments)
+    self.cluster_cidr = f'10.{50 + number}.0.0/16'
+    self.processes = []
+    self.before = inventory.take(self.marker, self.cgroup_parent)
+
+  # Life ------------------------------------------------------------------------------------------
+  def common(self):
+    return ['--data-dir', self.data, '--v', os.environ.get('SEAPOD_V', '3')]
+
+  def node_arguments(self):
+    return ['--node-name', self.node_name, '--node-api-port', str(self.node_port), '--cgroup-parent', self.cgroup_parent,
+            '--cluster-cidr', self.cluster_cidr, '--node-ip', '127.0.0.1'] + self.arguments
+
+  def spawn(self, arguments):
+    with open(self.log_path, 'ab') as log:
+      process = subprocess.Popen([SEAPOD, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    self.processes.append(process)
+    return process
+
+  def start(self):
+    arguments = ['server', *self.common(), '--bind-address', '127.0.0.1', '--secure-port', str(self.port),
+                 '--write-kubeconfig', self.kubeconfig, '--store', self.store, *self.node_arguments()]
+    if not self.node or self.split:
+      arguments.append('--no-node')
+    if self.split:
+      arguments += ['--no-scheduler']
+    self.server = self.spawn(arguments)
+    wait_for(self.ready, 20, 'readyz')
+    if self.split:
+      self.start_split()
+    if self.node:
+      wait_for(lambda: self.node_ready(), 20, 'node Ready')
+    return self
+
+  def start_split(self):
+    """Scheduler and node as processes of their own, over HTTPS, with kubeconfigs of their own."""
+    url = f'https://127.0.0.1:{self.port}'
+    for name, user, groups in (('scheduler', 'system:kube-scheduler', []), ('node', f'system:node:{self.node_name}', ['system:nodes'])):
+      text = subprocess.run([SEAPOD, 'kubeconfig', '--data-dir', self.data, '--user', user, '--server', url,
+                             *(w for g in groups for w in ('--group', g))], capture_output=True, text=True, check=True).stdout
+      with open(os.path.join(self.directory, name + '.kubeconfig'), 'w', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write(text)
+    certificate = os.path.join(self.directory, 'node')
+    subprocess.run([SEAPOD, 'certificate', '--data-dir', self.data, '--out', certificate, '--san', '127.0.0.1', '--san', self.node_name],
+                   check=True)
+    self.spawn(['scheduler', '--kubeconfig', os.path.join(self.directory, 'scheduler.kubeconfig')])
+    self.spawn(['node', *self.common(), *self.node_arguments(), '--kubeconfig', os.path.join(self.directory, 'node.kubeconfig'),
+                '--tls-cert-file', certificate + '.crt', '--tls-key-file', certificate + '.key'])
+
+  def ready(self):
+    if self.server.poll() is not None:
+      raise RuntimeError(f'the server exited with {self.server.returncode}:\n{self.log()}')
+    return os.path.exists(self.kubeconfig) and self.kubectl('get', '--raw', '/readyz').out == 'ok'
+
+  def node_ready(self):
+    status = self.json('get', 'node', self.node_name)['status']
+    return any(c['type'] == 'Ready' and c['status'] == 'True' for c in status.get('conditions', []))
+
+  def kill(self, sig=signal.SIGKILL):
+    """Ends every process of the cluster's own (never a container)."""
+    for process in self.processes:
+      if process.poll() is None:
+        process.send_signal(sig)
+    for process in self.processes:
+      process.wait(20)
+    self.processes = []
+
+  def stop(self):
+    """Stops, cleans up, and fails if anything is left on the host."""
+    self.kill(signal.SIGTERM)
+    subprocess.run([SEAPOD, 'cleanup', '--yes', '--data-dir', self.data, '--cgroup-parent', self.cgroup_parent,
+                    '--cluster-cidr', self.cluster_cidr], check=True)
+    after = inventory.take(self.marker, self.cgroup_parent)
+    left = inventory.difference(self.before, after)
+    if not self.keep:
+      shutil.rmtree(self.directory, ignore_errors=True)
+    if left:
+      raise Failed('left on the host:\n  ' + '\n  '.join(left))
+
+  def log(self):
+    with contextlib.suppress(OSError):
+      with open(self.log_path, errors='replace') as file:
+        return file.read()[-20000:]
+    return ''
+
+  # Use -------------------------------------------------------------------------------------------
+  def command(self, *arguments, kubectl=None):
+    return [kubectl or kubectl_path(), '--kubeconfig', self.kubeconfig, '--cache-dir', os.path.join(self.directory, 'cache'), *arguments]
+
+  def kubectl(self, *arguments, stdin=None, timeout=60, kubectl=None):
+    return Result(subprocess.run(self.command(*arguments, kubectl=kubectl), input=stdin, capture_output=True, text=True,
+                                 timeout=timeout, check=False))
+
+  def popen(self, *arguments, **options):
+    return subprocess.Popen(self.command(*arguments), **options)
+
+  def json(self, *arguments):
+    return json.loads(self.kubectl(*arguments, '-o', 'json').ok())
+
+  def create(self, manifest, verb='create'):
+    """A manifest as text or as a tree."""
+    text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+    return self.kubectl(verb, '-f', '-', stdin=text)
+
+  def pod(self, name, namespace='default'):
+    return self.json('-n', namespace, 'get', 'pod', name)
+
+  def wait_pod(self, name, check, seconds=30, namespace='default', what=None):
+    def look():
+      pod = self.pod(name, namespace)
+      return check(pod) and pod
+    return wait_for(look, seconds, what or f'pod {name}')
+
+  def wait_ready(self, name, seconds=30, namespace='default'):
+    return self.wait_pod(name, lambda p: condition(p, 'Ready') == 'True', seconds, namespace, f'pod {name} Ready')
+
+  def import_images(self, *names):
+    for name in names:
+      images.make(SEAPOD, self.data, name)
+
+
+def condition(pod, kind):
+  return next((c['status'] for c in pod['status'].get('conditions', []) if c['type'] == kind), None)
+
+
+def container_status(pod, index=0):
+  return pod['status']['containerStatuses'][index]

@@ -1,0 +1,71 @@
+"""Images made from Debian packages under the names that the manifests use."""
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+# name -> (entrypoint, command, files): each is busybox with something on top.
+RECIPES = {
+    'busybox:latest': (None, ['sh'], {}),
+    # An HTTP server with an index page, as the seed's myapp.
+    'ikubernetes/myapp:v1': (None, ['httpd', '-f', '-p', '80', '-h', '/usr/share/nginx/html'],
+                             {'usr/share/nginx/html/index.html': 'Hello MyApp | Version: v1\n'}),
+    # Something that reads its environment and goes on.
+    'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; exec sleep 1000000'], {}),
+}
+_cache = {}
+
+
+def _add(tar, path, data=b'', mode=0o644, kind=tarfile.REGTYPE, link=''):
+  info = tarfile.TarInfo(path)
+  info.size, info.mode, info.type, info.linkname = len(data), mode, kind, link
+  tar.addfile(info, io.BytesIO(data))
+
+
+def rootfs(files):
+  """A tar of a busybox root with these files on top."""
+  busybox = shutil.which('busybox')
+  out = io.BytesIO()
+  with tarfile.open(fileobj=out, mode='w') as tar:
+    for directory in ('bin', 'dev', 'etc', 'home', 'proc', 'root', 'sys', 'usr', 'usr/bin', 'usr/share', 'var', 'var/log', 'var/run'):
+      _add(tar, directory, mode=0o755, kind=tarfile.DIRTYPE)
+    _add(tar, 'tmp', mode=0o1777, kind=tarfile.DIRTYPE)
+    with open(busybox, 'rb') as file:
+      _add(tar, 'bin/busybox', file.read(), 0o755)
+    for applet in subprocess.run([busybox, '--list'], capture_output=True, text=True, check=True).stdout.split():
+      if applet != 'busybox':
+        _add(tar, 'bin/' + applet, mode=0o777, kind=tarfile.SYMTYPE, link='busybox')
+    _add(tar, 'etc/passwd', b'root:x:0:0:root:/root:/bin/sh\nwww:x:1000:1000:www:/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n')
+    _add(tar, 'etc/group', b'root:x:0:\nwww:x:1000:\nnogroup:x:65534:\n')
+    made = set()
+    for path, text in files.items():
+      parts = path.split('/')[:-1]
+      for i in range(1, len(parts) + 1):
+        parent = '/'.join(parts[:i])
+        if parent not in made and parent not in ('usr', 'usr/share', 'etc', 'bin'):
+          _add(tar, parent, mode=0o755, kind=tarfile.DIRTYPE)
+          made.add(parent)
+      _add(tar, path, text.encode())
+  return out.getvalue()
+
+
+def archive(name):
+  if name not in _cache:
+    _cache[name] = rootfs(RECIPES[name][2])
+  return _cache[name]
+
+
+def make(seapod, data, name):
+  """Makes the image and imports it into that data directory."""
+  entrypoint, command, _ = RECIPES[name]
+  with tempfile.NamedTemporaryFile(suffix='.tar') as file:
+    file.write(archive(name))
+    file.flush()
+    arguments = [seapod, 'image', 'import', '--data-dir', data, '--name', name]
+    for word in entrypoint or []:
+      arguments += ['--entrypoint', word]
+    for word in command or []:
+      arguments += ['--cmd', word]
+    subprocess.run([*arguments, file.name], check=True, capture_output=True)

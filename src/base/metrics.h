@@ -8,16 +8,15 @@
 #include "base/buf.h"
 
 typedef enum MetricKind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM } MetricKind;
-typedef struct MetricSeries MetricSeries; // one set of label values
+typedef struct MetricTable MetricTable; // its series, one for each set of label values
 typedef struct Metric {
     const char *name, *help;
     MetricKind kind;
     const char *labels;   // comma-separated label names, or NULL
     const double *bounds; // histogram: upper bounds, ascending
     size_t n_bounds;
-    _Atomic(MetricSeries *) series; // private
-    struct Metric *_Atomic next;    // private
-    atomic_bool registered;         // private
+    _Atomic(MetricTable *) table; // private
+    struct Metric *_Atomic next;  // private
 } Metric;
 // `values`: comma-separated label values matching `labels` (STR_NONE without labels). At most 1,000
 // series a metric; further ones are folded into one whose values are "other".

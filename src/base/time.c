@@ -158,10 +158,8 @@ int time_parse(Str text, int64_t *ret_unix_ns) {
         return -EINVAL;
     int64_t seconds =
         days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-    int64_t ns;
-    if (__builtin_mul_overflow(seconds, NSEC, &ns) || __builtin_add_overflow(ns, fraction, &ns))
-        ns = seconds < 0 ? INT64_MIN : INT64_MAX;
-    *ret_unix_ns = ns;
+    __int128 ns = (__int128)seconds * NSEC + fraction;
+    *ret_unix_ns = ns < INT64_MIN ? INT64_MIN : ns > INT64_MAX ? INT64_MAX : (int64_t)ns;
     return 0;
 }
 

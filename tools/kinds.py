@@ -121,7 +121,7 @@ def parse_attribute(where, token, field):
   plain = {
     'required': ('REQUIRED', 'ALWAYS', 'SCHEMA_REQUIRED'), 'always': ('ALWAYS', 'SCHEMA_REQUIRED'),
     'written': ('ALWAYS',), 'nonempty': ('REQUIRED',), 'immutable': ('IMMUTABLE',),
-    'deprecated': ('DEPRECATED',), 'omit': ('-OMIT',),
+    'deprecated': ('DEPRECATED',), 'omit': ('-OMIT',), 'duplicates': ('DUPLICATES',),
   }
   if not equals:
     if key == 'inline':

@@ -48,6 +48,7 @@ void field_invalid_int(FieldErrors *errors, const Path *path, int64_t value, con
 void field_invalid_value(FieldErrors *errors, const Path *path, const Value *value, const char *detail);
 void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported, size_t n);
 void field_duplicate(FieldErrors *errors, const Path *path, Str value);
+void field_duplicate_value(FieldErrors *errors, const Path *path, const Value *value);
 void field_not_found(FieldErrors *errors, const Path *path, Str value);
 void field_forbidden(FieldErrors *errors, const Path *path, const char *detail);
 void field_too_long(FieldErrors *errors, const Path *path, size_t max_length);
@@ -65,9 +66,11 @@ int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *
 
 // Step 2. The table's defaults, and each type's and the resource's `default_fn`, innermost last.
 void schema_default(Arena *arena, const Resource *resource, Value *object);
+void schema_default_type(Arena *arena, const Type *type, Value *object); // a nested type alone
 
-// Step 3. The table's rules (required, enum, range, format, length, list-map key uniqueness,
-// immutability against `old`, which is NULL on create) and then `validate` functions.
+// Step 3. Metadata (of stored resources), the table's rules (required, enum, range, format, length,
+// uniqueness in list-maps and sets, immutability against `old`, which is NULL on create) and then
+// the `validate` functions, and `validate_update` when there is an `old`.
 void schema_validate(FieldErrors *errors, const Resource *resource, const Value *object,
                      const Value *old);
 // The same for a nested type, for callers that hold a part (a template).
@@ -76,6 +79,8 @@ void schema_validate_type(FieldErrors *errors, const Type *type, const Value *va
 // Object metadata alone (names, labels, annotations, owner references, finalizers).
 void schema_validate_metadata(FieldErrors *errors, const Resource *resource, const Value *object,
                               const Value *old);
+void schema_validate_labels(FieldErrors *errors, const Value *labels, const Path *path);
+void schema_validate_annotations(FieldErrors *errors, const Value *annotations, const Path *path);
 // One format; returns false and reports when `value` does not fit.
 bool schema_check_format(FieldErrors *errors, const Path *path, FieldFormat format, Str value);
 

@@ -105,11 +105,11 @@ static Str aggregate(Arena *arena, const FieldErrors *errors) {
 }
 
 ApiStatus *status_invalid(Arena *arena, Str group, Str kind, Str name, const FieldErrors *errors) {
-    StatusCause *causes = arena_array_of(arena, StatusCause, errors->n);
+    ApiStatusCause *causes = arena_array_of(arena, ApiStatusCause, errors->n);
     for (size_t i = 0; i < errors->n; i++)
-        causes[i] = (StatusCause){.type = cause_type(errors->items[i].kind),
-                                  .message = errors->items[i].message,
-                                  .field = errors->items[i].path};
+        causes[i] = (ApiStatusCause){.type = cause_type(errors->items[i].kind),
+                                     .message = errors->items[i].message,
+                                     .field = errors->items[i].path};
     Str what = describe(arena, group, kind, name), all = aggregate(arena, errors);
     Str message = arena_printf(arena, "%.*s is invalid%s%.*s", STR_ARG(what), all.len ? ": " : "",
                                STR_ARG(all));
@@ -176,7 +176,7 @@ ApiStatus *status_expired(Arena *arena, Str message) {
 }
 
 ApiStatus *status_internal(Arena *arena, Str message) {
-    StatusCause *cause = arena_new_of(arena, StatusCause);
+    ApiStatusCause *cause = arena_new_of(arena, ApiStatusCause);
     cause->message = message;
     ApiStatus *status =
         status_new(arena, 500, STR("InternalError"),
@@ -296,11 +296,11 @@ ApiStatus *status_from_body(Arena *arena, int http_code, Str body) {
     const Value *causes = value_get(details, STR("causes"));
     if (!causes || causes->kind != VALUE_ARRAY)
         return status;
-    StatusCause *list = arena_array_of(arena, StatusCause, causes->n);
+    ApiStatusCause *list = arena_array_of(arena, ApiStatusCause, causes->n);
     for (uint32_t i = 0; i < causes->n; i++)
-        list[i] = (StatusCause){.type = value_string_at(causes->items[i], "reason"),
-                                .message = value_string_at(causes->items[i], "message"),
-                                .field = value_string_at(causes->items[i], "field")};
+        list[i] = (ApiStatusCause){.type = value_string_at(causes->items[i], "reason"),
+                                   .message = value_string_at(causes->items[i], "message"),
+                                   .field = value_string_at(causes->items[i], "field")};
     status->causes = list;
     status->n_causes = causes->n;
     return status;

@@ -9,7 +9,7 @@
 #include "client/informer.h"
 #include "client/work_queue.h"
 #include "controllers/controllers.h"
-#include "kinds.h"
+#include "kinds/kinds.h"
 
 typedef struct Controller Controller;
 

@@ -4,7 +4,7 @@
 #include "base/map.h"
 #include "client/event.h"
 #include "client/informer.h"
-#include "kinds.h"
+#include "kinds/kinds.h"
 #include "node/cgroup.h"
 #include "node/node.h"
 

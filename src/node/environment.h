@@ -2,7 +2,7 @@
 // What a container gets told: its environment, its command line with $(VAR) expanded, and the rest of its ContainerSpec.
 
 #include "image/store.h"
-#include "kinds.h"
+#include "kinds/kinds.h"
 #include "node/agent.h"
 #include "node/runtime.h"
 #include "node/volumes.h"

@@ -2,7 +2,7 @@
 // Images for pods: found in the store, or pulled by seapod-image, with a kubelet's pull policy, backoff and events.
 
 #include "image/store.h"
-#include "kinds.h"
+#include "kinds/kinds.h"
 #include "node/agent.h"
 
 typedef struct ImageRequest ImageRequest;

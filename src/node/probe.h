@@ -2,7 +2,7 @@
 // Liveness, readiness and startup probes: each a timer and a check under way, never a thread.
 // https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
 
-#include "kinds.h"
+#include "kinds/kinds.h"
 #include "node/agent.h"
 #include "node/runtime.h"
 

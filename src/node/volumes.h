@@ -3,7 +3,7 @@
 // DATA_DIR/pods/UID/volumes/KIND/NAME, as a kubelet lays them out. Content that can change (configMap, secret, downwardAPI, projected,
 // service account tokens) is replaced whole by a symlink swap (..data), so that a container never sees half of it.
 
-#include "kinds.h"
+#include "kinds/kinds.h"
 #include "node/agent.h"
 #include "node/runtime.h"
 

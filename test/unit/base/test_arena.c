@@ -64,12 +64,12 @@ static void test_strings(void **state) {
 
 static char order[8];
 static void note(void *user) {
-    strncat(order, user, 1);
+    order[strlen(order)] = *(const char *)user;
 }
 
 static void test_deferred_run_backwards(void **state) {
     Arena *arena = arena_new();
-    order[0] = 0;
+    memset(order, 0, sizeof order);
     arena_defer(arena, note, "a");
     arena_defer(arena, note, "b");
     arena_reset(arena);

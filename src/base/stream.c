@@ -24,8 +24,8 @@ struct PairEnd {
     bool closing;  // by its owner: takes nothing any more
     bool finished; // on_close is on its way
     int error;
-    int busy;
-    bool dead;
+    bool busy; // inside turn()
+    bool dead; // to be freed when that returns
 };
 
 static PairEnd *of(Stream *stream) {
@@ -52,7 +52,7 @@ static void destroy(PairEnd *end) {
         end->peer->peer = NULL;
     end->peer = NULL;
     end->dead = true;
-    if (end->busy == 0)
+    if (!end->busy)
         free(end);
 }
 
@@ -108,7 +108,7 @@ static void turn(void *user) {
     PairEnd *end = user;
     if (end->finished)
         return deliver_close(end);
-    end->busy++;
+    end->busy = true;
     deliver_data(end);
     if (!end->dead && end->peer && stream_queue_has_drained(&end->inbox)) {
         end->peer->drain_due = true;
@@ -118,7 +118,7 @@ static void turn(void *user) {
     deliver_drain(end);
     if (!end->dead && end->end_delivered && end->write_ended)
         finish(end, 0);
-    end->busy--;
+    end->busy = false;
     if (end->dead)
         free(end);
 }

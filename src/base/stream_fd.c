@@ -30,8 +30,8 @@ typedef struct FdStream {
     bool discarding;  // closing, everything is out, and the peer is still sending
     bool finished;    // finish_task is on its way; nothing but abort() counts any more
     int error;
-    int busy;  // callbacks that are under way
-    bool dead; // free it when the last of them returns
+    bool busy; // inside on_ready(), where every callback but on_close comes from
+    bool dead; // to be freed when that returns
 } FdStream;
 
 static void destroy(FdStream *s) {
@@ -44,21 +44,8 @@ static void destroy(FdStream *s) {
     s->fd = -1;
     stream_queue_clear(&s->queue);
     s->dead = true;
-    if (s->busy == 0)
+    if (!s->busy)
         free(s);
-}
-
-// Every callback stands between these two; leave() is false when the stream is gone.
-static void enter(FdStream *s) {
-    s->busy++;
-}
-
-static bool leave(FdStream *s) {
-    if (--s->busy == 0 && s->dead) {
-        free(s);
-        return false;
-    }
-    return !s->dead;
 }
 
 static void finish(FdStream *s, int error) {
@@ -168,14 +155,13 @@ static void flush(FdStream *s) {
 static void on_read_end(FdStream *s) {
     s->read_ended = true;
     update_watch(s);
-    enter(s);
     s->stream.events->on_end(s->stream.user);
-    if (leave(s))
+    if (!s->dead)
         finish_if_ended(s);
 }
 
 static bool can_read(const FdStream *s) {
-    return s->started && !s->paused && !s->read_ended && !s->closing && !s->finished;
+    return s->started && !s->paused && !s->read_ended && !s->closing && !s->finished && !s->dead;
 }
 
 static void read_some(FdStream *s) {
@@ -183,9 +169,8 @@ static void read_some(FdStream *s) {
         char *buffer = read_buffer();
         ssize_t n = read(s->fd, buffer, READ_SIZE);
         if (n > 0) {
-            enter(s);
             s->stream.events->on_data(s->stream.user, str_of(buffer, (size_t)n));
-            if (!leave(s) || n < READ_SIZE)
+            if (n < READ_SIZE)
                 return;
         } else if (n == 0 || errno == EIO) { // EIO: the last process left the pty
             on_read_end(s);
@@ -198,15 +183,11 @@ static void read_some(FdStream *s) {
     }
 }
 
-static bool write_some(FdStream *s) {
+static void write_some(FdStream *s) {
     flush(s);
     if (!s->finished && s->started && stream_queue_has_drained(&s->queue) &&
-        s->stream.events->on_drain) {
-        enter(s);
+        s->stream.events->on_drain)
         s->stream.events->on_drain(s->stream.user);
-        return leave(s);
-    }
-    return true;
 }
 
 // Nobody reads the pipe any more, or the socket has an error that a paused reader would not see.
@@ -220,15 +201,20 @@ static void on_hangup(FdStream *s) {
 
 static void on_ready(void *user, int events) {
     FdStream *s = user;
-    enter(s);
-    bool alive = !(events & LOOP_WRITE) || write_some(s);
-    if (alive && (events & LOOP_READ) && s->discarding)
-        discard_input(s);
-    else if (alive && (events & LOOP_READ) && can_read(s))
-        read_some(s);
+    s->busy = true;
+    if (events & LOOP_WRITE)
+        write_some(s);
+    if (!s->dead && (events & LOOP_READ)) {
+        if (s->discarding)
+            discard_input(s);
+        else
+            read_some(s);
+    }
     if (!s->dead && !s->finished && (events & LOOP_HANGUP) && (!can_read(s) || s->is_pipe))
         on_hangup(s);
-    leave(s);
+    s->busy = false;
+    if (s->dead)
+        free(s);
 }
 
 static FdStream *of(Stream *stream) {

@@ -44,8 +44,13 @@ static inline ListLink *list_first(const List *list) {
     return list_is_empty(list) ? NULL : list->head.next;
 }
 #define container_of(ptr, T, member) ((T *)((char *)(ptr)-offsetof(T, member)))
-// `item` may be removed inside the loop.
+// `item` may be removed inside the loop, its neighbours may not. Loops may nest.
 #define list_for_each(item, list, member)                                                          \
-    for (ListLink *_l = (list)->head.next, *_n = _l->next;                                         \
-         _l != &(list)->head && ((item) = container_of(_l, __typeof__(*(item)), member), 1);       \
-         _l = _n, _n = _l->next)
+    list_for_each_named(item, list, member, LIST_NAME(list_link_, __LINE__),                       \
+                        LIST_NAME(list_next_, __LINE__))
+#define LIST_NAME(prefix, line) LIST_PASTE(prefix, line)
+#define LIST_PASTE(prefix, line) prefix##line
+#define list_for_each_named(item, list, member, at, after)                                         \
+    for (ListLink *at = (list)->head.next, *after = at->next;                                      \
+         at != &(list)->head && ((item) = container_of(at, __typeof__(*(item)), member), 1);       \
+         at = after, after = at->next)

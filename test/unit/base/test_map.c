@@ -89,7 +89,12 @@ static void test_list(void **state) {
     list_append(&list, &items[3].link);
     list_prepend(&list, &items[0].link);
     list_insert_before(&items[3].link, &items[2].link);
-    int expected = 0;
+    int expected = 0, pairs = 0;
+    Item *other;
+    list_for_each(item, &list, link) {
+        list_for_each(other, &list, link) pairs += item->number < other->number;
+    }
+    assert_int_equal(pairs, 6);
     list_for_each(item, &list, link) {
         assert_int_equal(item->number, expected++);
         list_remove(&item->link);

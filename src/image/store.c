@@ -142,8 +142,7 @@ static int resolve_id(ImageStore *store, Arena *arena, Str hex, Image *ret_image
     for (size_t i = 0; i < n; i++) {
         if (!str_starts_with(store_hex(images[i].id), hex))
             continue;
-        // One config may have been pushed under two manifests; either will do.
-        if (found && !str_eq(found->id, images[i].id))
+        if (found)
             return IMAGE_STORE_E_AMBIGUOUS;
         found = &images[i];
     }
@@ -186,6 +185,27 @@ static int compare_images(const void *a, const void *b) {
     return order ? order : str_cmp(left->manifest, right->manifest);
 }
 
+static void append_strings(Arena *arena, ImageStrings *strings, const ImageStrings *more) {
+    for (size_t i = 0; i < more->n; i++)
+        image_strings_push(arena, strings, more->items[i]);
+    image_strings_sort(strings);
+}
+
+// One config under several manifests (compressed differently, say) is one image with all their
+// names.
+static size_t merge_by_id(Arena *arena, Image *images, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept > 0 && str_eq(images[kept - 1].id, images[i].id)) {
+            append_strings(arena, &images[kept - 1].repo_tags, &images[i].repo_tags);
+            append_strings(arena, &images[kept - 1].repo_digests, &images[i].repo_digests);
+        } else {
+            images[kept++] = images[i];
+        }
+    }
+    return kept;
+}
+
 int image_store_list(ImageStore *store, Arena *arena, Image **ret_images, size_t *ret_n) {
     StoreRecords records;
     int error = store_records(store, arena, STR_NONE, &records);
@@ -209,7 +229,7 @@ int image_store_list(ImageStore *store, Arena *arena, Image **ret_images, size_t
     if (n > 1)
         qsort(images, n, sizeof(Image), compare_images);
     *ret_images = images;
-    *ret_n = n;
+    *ret_n = merge_by_id(arena, images, n);
     return 0;
 }
 

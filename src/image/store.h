@@ -95,7 +95,7 @@ typedef struct Image {
 int image_store_resolve(ImageStore *store, Arena *arena, Str name, bool short_ids, Image *ret_image)
     __attribute__((warn_unused_result));
 
-// All images, sorted by id; tags and digests of one image are together. Returns 0 or negative
+// All images, one for each id, sorted by it, with all their names. Returns 0 or negative
 // errno; a damaged record is passed over.
 int image_store_list(ImageStore *store, Arena *arena, Image **ret_images, size_t *ret_n)
     __attribute__((warn_unused_result));

@@ -217,6 +217,14 @@ static void test_list(void **state) {
     assert_true(str_eq(images[0].id, digest(fixture->arena, 'c')));
     assert_int_equal(images[1].repo_tags.n, 2);
     assert_int_equal(images[1].repo_digests.n, 0);
+
+    // The same config under another manifest is no other image.
+    put_image(fixture, '9', 'f', 'd');
+    put(fixture, "images/docker.io/library/busybox/:nginx", record(fixture->arena, '9', '9'));
+    assert_int_equal(image_store_list(fixture->store, fixture->arena, &images, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(images[1].repo_tags.n, 3);
+    assert_string_equal(images[1].repo_tags.items[0].ptr, "docker.io/library/busybox:nginx");
 }
 
 static void test_pins(void **state) {

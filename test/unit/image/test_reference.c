@@ -10,10 +10,6 @@
 
 #include "image/reference.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-#include "../../fuzz/fuzz_reference.c"
-#include "../replay.h"
-
 #define HEX64 "7cc4b5aefd1d0cadf8d97d4350462ba51c694ebca145b08d7d41b41acc8db5aa"
 #define A32 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define A128 A32 A32 A32 A32
@@ -148,15 +144,13 @@ static void test_digests(void **state) {
     assert_false(reference_is_sha256(STR("")));
 }
 
-static void test_corpus(void **state) {
-    replay_corpus("reference", LLVMFuzzerTestOneInput);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts),        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_message_quotes), cmocka_unit_test(test_digests),
-        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_accepts),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_message_quotes),
+        cmocka_unit_test(test_digests),
+
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ typedef struct HttpHeader {
 // Who is at the other end. The authenticator turns it into a user.
 typedef struct HttpPeer {
     Str address;            // "10.0.0.7:41234"; "@" for a call inside the process
+    Str certificate_error;  // a client certificate was shown that does not verify, and why: answer 401
     bool certificate;       // a verified client certificate was shown:
     Str common_name;        //   its subject
     const Str *organizations;

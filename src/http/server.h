@@ -22,5 +22,7 @@ int http_server_new(const HttpServerConfig *config, HttpServer **ret) __attribut
 uint16_t http_server_port(const HttpServer *server);
 // Serves one more connection that somebody else made (a socketpair, a tunnel). Takes the stream.
 void http_server_serve(HttpServer *server, Stream *stream, const HttpPeer *peer);
+// No new connections; open ones are closed after the exchange at hand.
 void http_server_stop_listening(HttpServer *server);
-void http_server_free(HttpServer *server); // aborts what is open; on_close of each request is called
+// Aborts what is open; on_close of each request is called. Not from inside a handler.
+void http_server_free(HttpServer *server);

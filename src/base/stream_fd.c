@@ -91,9 +91,7 @@ static void update_watch(FdStream *s) {
 
 // One buffer for all streams of a thread: it is filled and handed out within one callback.
 static char *read_buffer(void) {
-    static _Thread_local char *buffer;
-    if (!buffer)
-        buffer = memory_alloc(READ_SIZE);
+    static _Thread_local char buffer[READ_SIZE];
     return buffer;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// What every kind of HttpClient (client.c over connections, local.c within the process) has in common.
+// What every kind of HttpClient (client.c over connections, local.c within the process) has in
+// common.
 
 #include "http/client.h"
 

@@ -186,7 +186,9 @@ void transport_deinit(Transport *transport) {
     dispatch(transport->client); // there may be room for another one now
 }
 
-void transport_ready(Transport *transport) { dispatch(transport->client); }
+void transport_ready(Transport *transport) {
+    dispatch(transport->client);
+}
 
 static Transport *pick(NetClient *client, const NetCall *call) {
     Transport *transport;
@@ -219,7 +221,8 @@ static void dial(NetClient *client, bool http1) {
     pending->dial = dial_start(&spec, on_dialed, pending);
 }
 
-// One connection that speaks HTTP/2 serves all calls; until that is known to be refused one dial is enough.
+// One connection that speaks HTTP/2 serves all calls; until that is known to be refused one dial is
+// enough.
 static bool may_share(const NetClient *client) {
     return client->tls && tls_context_offers_http2(client->tls) && !client->http1_only;
 }
@@ -375,6 +378,10 @@ HttpCall *http_call(HttpClient *client, const HttpCallSpec *spec, const HttpCall
     return client->ops->call(client, spec, events, user);
 }
 
-void http_call_cancel(HttpCall *call) { call->ops->cancel(call); }
+void http_call_cancel(HttpCall *call) {
+    call->ops->cancel(call);
+}
 
-void http_call_pause(HttpCall *call, bool paused) { call->ops->pause(call, paused); }
+void http_call_pause(HttpCall *call, bool paused) {
+    call->ops->pause(call, paused);
+}

@@ -1,6 +1,6 @@
 #pragma once
-// Calls to one origin, over pooled HTTP/1.1 connections or one HTTP/2 connection, or straight into a handler of
-// this process. Callbacks come on the client's loop, never from inside http_call().
+// Calls to one origin, over pooled HTTP/1.1 connections or one HTTP/2 connection, or straight into
+// a handler of this process. Callbacks come on the client's loop, never from inside http_call().
 
 #include "http/message.h"
 #include "http/tls.h"
@@ -12,24 +12,28 @@ typedef struct HttpCallEvents {
     // Interim 1xx answers are not shown. Headers are valid during the call.
     void (*on_head)(void *user, int status, const HttpHeader *headers, size_t n);
     void (*on_data)(void *user, Str data);
-    // Last, once: 0 when the answer is complete, else negative errno with a message for people. The call is gone.
+    // Last, once: 0 when the answer is complete, else negative errno with a message for people. The
+    // call is gone.
     void (*on_done)(void *user, int error, Str message);
-    // For calls with `upgrade`: the answer was 101. The stream is the callee's; the call is gone (no on_done).
-    void (*on_upgrade)(void *user, Stream *stream, const HttpHeader *headers, size_t n); // may be NULL
+    // For calls with `upgrade`: the answer was 101. The stream is the callee's; the call is gone
+    // (no on_done).
+    void (*on_upgrade)(void *user, Stream *stream, const HttpHeader *headers,
+                       size_t n); // may be NULL
 } HttpCallEvents;
 
 typedef struct HttpCallSpec {
     Str method, target; // target: path and query as sent
     const HttpHeader *headers;
     size_t n_headers;
-    Bytes *body;  // NULL: none; a reference is taken
-    bool upgrade; // wants a connection of its own, HTTP/1.1
+    Bytes *body;        // NULL: none; a reference is taken
+    bool upgrade;       // wants a connection of its own, HTTP/1.1
     int64_t timeout_ns; // until on_head; 0: 30 s
 } HttpCallSpec;
 
 // Makes a connected stream; used where plain TCP will not do (a tunnel, a socketpair). Must call
 // `ready(ready_user, stream, 0)` or with NULL and a negative errno, later, on the loop.
-typedef void (*HttpDial)(void *user, void (*ready)(void *ready_user, Stream *stream, int error), void *ready_user);
+typedef void (*HttpDial)(void *user, void (*ready)(void *ready_user, Stream *stream, int error),
+                         void *ready_user);
 
 typedef struct HttpClientConfig {
     Loop *loop;
@@ -39,12 +43,15 @@ typedef struct HttpClientConfig {
     HttpDial dial;   // NULL: TCP
     void *dial_user;
 } HttpClientConfig;
-int http_client_new(const HttpClientConfig *config, HttpClient **ret) __attribute__((warn_unused_result));
-// Calls go to `handler`, which runs on `handler_loop` (may be `loop`), as `peer` (local = true; copied).
-HttpClient *http_client_new_local(Loop *loop, Loop *handler_loop, HttpHandler handler, void *handler_user,
-                                  const HttpPeer *peer);
+int http_client_new(const HttpClientConfig *config, HttpClient **ret)
+    __attribute__((warn_unused_result));
+// Calls go to `handler`, which runs on `handler_loop` (may be `loop`), as `peer` (local = true;
+// copied).
+HttpClient *http_client_new_local(Loop *loop, Loop *handler_loop, HttpHandler handler,
+                                  void *handler_user, const HttpPeer *peer);
 void http_client_free(HttpClient *client); // cancels open calls silently
 
-HttpCall *http_call(HttpClient *client, const HttpCallSpec *spec, const HttpCallEvents *events, void *user);
+HttpCall *http_call(HttpClient *client, const HttpCallSpec *spec, const HttpCallEvents *events,
+                    void *user);
 void http_call_cancel(HttpCall *call);             // no further callback
 void http_call_pause(HttpCall *call, bool paused); // backpressure on on_data

@@ -108,8 +108,8 @@ static void begin_answer(H1Transport *t) {
     h1_parser_begin(&t->parser, t->call->arena, head_only);
 }
 
-// What one turn of the parser ended with. Returns true when there may be more to read in `rest`. False
-// means that `t` must not be touched any more, or that nothing is left to do.
+// What one turn of the parser ended with. Returns true when there may be more to read in `rest`.
+// False means that `t` must not be touched any more, or that nothing is left to do.
 static bool handle_result(H1Transport *t, H1Result result, Str rest) {
     if (t->dead) {
         release(t);
@@ -216,7 +216,9 @@ static void on_task(void *user) {
     }
 }
 
-static void on_idle(void *user) { destroy(user); }
+static void on_idle(void *user) {
+    destroy(user);
+}
 
 // ---- the request ----
 
@@ -263,7 +265,9 @@ static void op_start(Transport *base, NetCall *call) {
         stream_pause(t->stream, true);
 }
 
-static void op_cancel(Transport *base, NetCall *call) { destroy((H1Transport *)base); }
+static void op_cancel(Transport *base, NetCall *call) {
+    destroy((H1Transport *)base);
+}
 
 static void op_pause(Transport *base, NetCall *call, bool paused) {
     H1Transport *t = (H1Transport *)base;
@@ -274,7 +278,9 @@ static void op_pause(Transport *base, NetCall *call, bool paused) {
         loop_post(t->idle.loop, &t->task);
 }
 
-static void op_free(Transport *base) { destroy((H1Transport *)base); }
+static void op_free(Transport *base) {
+    destroy((H1Transport *)base);
+}
 
 static const TransportOps ops = {
     .start = op_start,

@@ -33,7 +33,7 @@ struct HttpServer {
     List connections;
     int fd;
     uint16_t port;
-    bool stopping;    // no connection is kept alive
+    bool stopping; // no connection is kept alive
     LoopFd *watch;
     LoopTimer resume; // listening again after the process ran out of descriptors
     int64_t date_second;

@@ -111,8 +111,7 @@ static void on_timeout(void *user) {
 static void try_next(Dial *d) {
     while (d->next < d->n_addresses) {
         size_t i = d->next++;
-        d->error =
-            socket_connect((const struct sockaddr *)&d->addresses[i], d->lengths[i], &d->fd);
+        d->error = socket_connect((const struct sockaddr *)&d->addresses[i], d->lengths[i], &d->fd);
         if (d->error)
             continue;
         d->watch = loop_fd_new(d->loop, d->fd, on_writable, d);

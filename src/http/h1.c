@@ -9,8 +9,8 @@
 #include "http/h1_parse.h"
 #include "http/prefix_stream.h"
 
-#define MAX_AHEAD (64 * 1024)  // pipelined bytes kept while a request is being answered
-#define COALESCE (16 * 1024)   // smaller pieces of an answer are gathered and sent together
+#define MAX_AHEAD (64 * 1024) // pipelined bytes kept while a request is being answered
+#define COALESCE (16 * 1024)  // smaller pieces of an answer are gathered and sent together
 #define LINGER (2 * NSEC_PER_SEC)
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -45,11 +45,11 @@ struct H1Connection {
     Buf output; // not given to the stream yet
     H1Request *request;
     LoopTimer timer;
-    LoopTask task; // flushes the output, finishes an exchange
+    LoopTask task;   // flushes the output, finishes an exchange
     bool fresh;      // nothing was parsed: may turn out to be HTTP/2
     bool in_handler; // the handler is on the call stack
     bool peer_ended, paused;
-    bool blocked; // the client does not read: no further request is begun
+    bool blocked;       // the client does not read: no further request is begun
     size_t idle_queued; // what was queued when the idle timer was started
 };
 
@@ -331,8 +331,9 @@ static void serve(H1Connection *c) {
     c->in_handler = false;
 }
 
-// Says goodbye: what is queued goes out, then FIN; what the client still sends is read for a moment, because
-// closing with unread bytes would reset the connection and could destroy the answer.
+// Says goodbye: what is queued goes out, then FIN; what the client still sends is read for a
+// moment, because closing with unread bytes would reset the connection and could destroy the
+// answer.
 static void linger(H1Connection *c) {
     flush(c);
     c->state = H1_LINGERING;
@@ -349,8 +350,8 @@ static void linger(H1Connection *c) {
     loop_timer_start(&c->timer, LINGER);
 }
 
-// Ends the exchange when the handler is done with it. Returns false when the connection is gone, is handed
-// on or waits for the handler; true when the next request may be read.
+// Ends the exchange when the handler is done with it. Returns false when the connection is gone, is
+// handed on or waits for the handler; true when the next request may be read.
 static bool finish(H1Connection *c) {
     H1Request *r = c->request;
     if (r->aborted && !r->ended) {
@@ -417,8 +418,7 @@ static size_t read_request(H1Connection *c, Str data) {
         loop_timer_start(&c->timer, HTTP_BODY_TIMEOUT);
     }
     size_t used;
-    H1Result result = h1_parser_read(
-        &c->parser, str_slice(data, skipped, data.len), &used);
+    H1Result result = h1_parser_read(&c->parser, str_slice(data, skipped, data.len), &used);
     // Bytes behind a request belong to the next one, or, after an upgrade, to the new protocol:
     // they must be in `input` before the handler runs.
     size_t taken = skipped + used;
@@ -505,8 +505,8 @@ static void on_end(void *user) {
     H1Connection *c = user;
     c->peer_ended = true;
     if (c->state == H1_SERVING) {
-        // A client that closes while an answer is being streamed is gone (a watch that was cancelled); one
-        // that still waits for the head may have closed one direction only.
+        // A client that closes while an answer is being streamed is gone (a watch that was
+        // cancelled); one that still waits for the head may have closed one direction only.
         if (c->request->head_sent && !c->request->ended)
             connection_free(c);
         return;

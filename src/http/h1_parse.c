@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static void set_limits(void) { http_parser_set_max_header_size(HTTP_MAX_HEAD + HTTP_MAX_TARGET); }
+static void set_limits(void) {
+    http_parser_set_max_header_size(HTTP_MAX_HEAD + HTTP_MAX_TARGET);
+}
 
 void h1_parser_init(H1Parser *parser, bool response, const H1Events *events, void *user) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -89,7 +91,21 @@ static int on_value(http_parser *p, const char *at, size_t len) {
     return parser->head.failed ? refuse(parser, H1_TOO_LARGE_HEADERS) : 0;
 }
 
-static void collect(H1Parser *parser, H1Head *head) {
+// RFC 9110 section 5.6.2. The library takes names with spaces, which is how requests are smuggled.
+static bool is_token(Str s) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool alphanumeric =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alphanumeric && (c == '\0' || !strchr(others, c)))
+            return false;
+    }
+    return s.len > 0;
+}
+
+// Copies the head into the arena. Returns false when it is not one.
+static bool collect(H1Parser *parser, H1Head *head) {
     mark(parser); // where the target or the last value ends
     Str text = arena_str(parser->arena, buf_view(&parser->head));
     head->target = str_slice(text, 0, parser->marks[0]);
@@ -99,10 +115,13 @@ static void collect(H1Parser *parser, H1Head *head) {
         const uint32_t *m = parser->marks + 2 * i;
         headers[i].name = str_slice(text, m[0], m[1]);
         headers[i].value = str_trim(str_slice(text, m[1], m[2]));
+        if (!is_token(headers[i].name))
+            return false;
     }
     head->headers = headers;
     head->n_headers = n;
     drop_state(parser);
+    return true;
 }
 
 static int on_headers_complete(http_parser *p) {
@@ -117,10 +136,12 @@ static int on_headers_complete(http_parser *p) {
     };
     if (!parser->response)
         head.method = str_from(http_method_str((enum http_method)p->method));
-    collect(parser, &head);
+    bool good = collect(parser, &head) && p->http_major == 1;
     parser->head_done = true;
-    if (p->http_major != 1)
-        return refuse(parser, H1_BAD);
+    if (!good) {
+        parser->result = H1_BAD;
+        return -1;
+    }
     if (!parser->events->on_head(parser->user, &head)) {
         parser->result = H1_STOPPED;
         return -1;
@@ -189,4 +210,6 @@ H1Result h1_parser_end(H1Parser *parser) {
     return result == H1_DONE ? H1_DONE : H1_BAD;
 }
 
-void h1_parser_pause(H1Parser *parser) { parser->pausing = true; }
+void h1_parser_pause(H1Parser *parser) {
+    parser->pausing = true;
+}

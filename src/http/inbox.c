@@ -18,7 +18,9 @@ void inbox_deinit(Inbox *inbox) {
     buf_deinit(&inbox->data);
 }
 
-static bool is_ready(const Inbox *inbox) { return inbox->started && !inbox->paused; }
+static bool is_ready(const Inbox *inbox) {
+    return inbox->started && !inbox->paused;
+}
 
 static void schedule(Inbox *inbox) {
     if (inbox->started)

@@ -1,7 +1,8 @@
 #pragma once
-// The receiving half of a Stream that is not a descriptor (a channel of SPDY or WebSocket, a stream behind
-// a protocol switch): keeps what arrived until somebody wants it and keeps the promises of base/stream.h:
-// nothing before start, nothing while paused, no event from inside a stream_* call, nothing after on_close.
+// The receiving half of a Stream that is not a descriptor (a channel of SPDY or WebSocket, a stream
+// behind a protocol switch): keeps what arrived until somebody wants it and keeps the promises of
+// base/stream.h: nothing before start, nothing while paused, no event from inside a stream_* call,
+// nothing after on_close.
 
 #include "base/buf.h"
 #include "base/stream.h"
@@ -26,8 +27,8 @@ struct Inbox {
 
 void inbox_init(Inbox *inbox, Stream *stream, const InboxOwner *owner);
 void inbox_deinit(Inbox *inbox);
-// Called from events of what lies below, never from inside a stream_* call: may deliver at once. The stream
-// may be gone afterwards: returns false then.
+// Called from events of what lies below, never from inside a stream_* call: may deliver at once.
+// The stream may be gone afterwards: returns false then.
 bool inbox_put(Inbox *inbox, Str data);
 // These deliver later.
 void inbox_end(Inbox *inbox);              // on_end follows the data
@@ -35,4 +36,6 @@ void inbox_close(Inbox *inbox, int error); // on_close follows the data (at once
 void inbox_start(Inbox *inbox);
 void inbox_discard(Inbox *inbox); // the user let go (stream_close): no more data, no end
 void inbox_pause(Inbox *inbox, bool paused);
-static inline size_t inbox_held(const Inbox *inbox) { return inbox->data.len; }
+static inline size_t inbox_held(const Inbox *inbox) {
+    return inbox->data.len;
+}

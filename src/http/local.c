@@ -1,5 +1,6 @@
-// Calls straight into a handler of this process, also across loops (threads). What each side has for the
-// other is put into a queue and fetched by a task on the other's loop; answers travel as references.
+// Calls straight into a handler of this process, also across loops (threads). What each side has
+// for the other is put into a queue and fetched by a task on the other's loop; answers travel as
+// references.
 
 #include <assert.h>
 #include <errno.h>
@@ -95,7 +96,8 @@ static void exchange_unref(Exchange *x) {
     free(x);
 }
 
-// With the lock held: makes sure that the other side looks into the exchange soon. The task holds a reference.
+// With the lock held: makes sure that the other side looks into the exchange soon. The task holds a
+// reference.
 static void wake(Exchange *x, bool *posted, Loop *loop, LoopTask *task) {
     if (*posted)
         return;

@@ -129,8 +129,8 @@ size_t http_query_all(const HttpRequest *request, Str name, const Str **ret_valu
             continue;
         if (n == capacity) {
             size_t grown = capacity ? capacity * 2 : 4;
-            values = arena_grow(request->arena, values, capacity * sizeof(Str),
-                                grown * sizeof(Str));
+            values =
+                arena_grow(request->arena, values, capacity * sizeof(Str), grown * sizeof(Str));
             capacity = grown;
         }
         values[n++] = value;
@@ -194,7 +194,7 @@ void http_respond_with(HttpRequest *request, int status, const HttpHeader *heade
         body = packed;
     }
     bool bodyless = status == 204 || status == 304 || status < 200;
-    if (!bodyless && !headers_have(headers, n, STR("Content-Length"))) {
+    if (!bodyless && !headers_have(all, n, STR("Content-Length"))) {
         Str length = arena_printf(request->arena, "%zu", body ? body->len : 0);
         all[n++] = (HttpHeader){STR("Content-Length"), length};
     }

@@ -11,7 +11,9 @@ typedef struct PrefixStream {
     bool held; // inner is paused by us
 } PrefixStream;
 
-static PrefixStream *of(Stream *stream) { return (PrefixStream *)stream; }
+static PrefixStream *of(Stream *stream) {
+    return (PrefixStream *)stream;
+}
 
 static void hold(PrefixStream *p, bool held) {
     if (p->held == held || !p->inner)
@@ -86,7 +88,9 @@ static const StreamOps ops = {
     .abort = op_abort,
 };
 
-static void consumed(Stream *stream, size_t len) { balance(of(stream)); }
+static void consumed(Stream *stream, size_t len) {
+    balance(of(stream));
+}
 
 static const InboxOwner owner = {.consumed = consumed, .gone = gone};
 

@@ -1,7 +1,7 @@
 #pragma once
-// The server side of exec, attach and port-forward: several byte streams over one upgraded connection.
-// WebSocket (v5.channel.k8s.io, v4.channel.k8s.io, their base64 forms; KEP-4006) and SPDY/3.1
-// (v4.channel.k8s.io ... ) look the same from here: each channel is a Stream.
+// The server side of exec, attach and port-forward: several byte streams over one upgraded
+// connection. WebSocket (v5.channel.k8s.io, v4.channel.k8s.io, their base64 forms; KEP-4006) and
+// SPDY/3.1 (v4.channel.k8s.io ... ) look the same from here: each channel is a Stream.
 
 #include "http/message.h"
 
@@ -17,19 +17,23 @@ typedef struct RemoteOptions {
     bool stdin_open, stdout_open, stderr_open, tty; // which channels the request asks for
 } RemoteOptions;
 
-// Upgrades the request and waits (30 s) until the client has opened its channels, then calls `on_ready` (error 0), or
-// with a negative errno when it went away. Answers 400 itself when the request asks for no known protocol.
-// `on_gone`: the connection is lost, later than on_ready; every channel is gone by then.
+// Upgrades the request and waits (30 s) until the client has opened its channels, then calls
+// `on_ready` (error 0), or with a negative errno when it went away. Answers 400 itself when the
+// request asks for no known protocol. `on_gone`: the connection is lost, later than on_ready; every
+// channel is gone by then.
 void remote_command_accept(HttpRequest *request, const RemoteOptions *options,
                            void (*on_ready)(void *user, int error, RemoteSession *session,
                                             const RemoteChannels *channels),
                            void (*on_gone)(void *user), void *user);
-// Writes the last word to the error channel, lets what is queued go out, closes. exit_code 0: Success; > 0: a
-// NonZeroExitCode Status ("command terminated with non-zero exit code: ..."); < 0: InternalError with `message`.
+// Writes the last word to the error channel, lets what is queued go out, closes. exit_code 0:
+// Success; > 0: a NonZeroExitCode Status ("command terminated with non-zero exit code: ..."); < 0:
+// InternalError with `message`.
 void remote_command_finish(RemoteSession *session, int exit_code, Str message);
 
-// Port-forward: `on_connect` for each pair of streams the client opens (data both ways, error for a message). SPDY, SPDY
-// tunnelled in WebSocket (SPDY/3.1+portforward.k8s.io) and the v4 WebSocket protocol (?ports=).
+// Port-forward: `on_connect` for each pair of streams the client opens (data both ways, error for a
+// message). SPDY, SPDY tunnelled in WebSocket (SPDY/3.1+portforward.k8s.io) and the v4 WebSocket
+// protocol (?ports=).
 void remote_port_forward_accept(HttpRequest *request,
-                                void (*on_connect)(void *user, uint16_t port, Stream *data, Stream *error),
+                                void (*on_connect)(void *user, uint16_t port, Stream *data,
+                                                   Stream *error),
                                 void (*on_gone)(void *user), void *user);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "http/connection.h"
 #include "http/socket.h"
@@ -117,8 +118,7 @@ static void accept_fd(HttpServer *server, int fd) {
             abort();
         h->arena = arena_new();
         http_connection_init(&h->base, &handshake_ops, server, NULL);
-        h->handshake =
-            tls_accept(server->loop, server->tls, fd, h->arena, handshake_ready, h);
+        h->handshake = tls_accept(server->loop, server->tls, fd, h->arena, handshake_ready, h);
     } else {
         HttpPeer peer = {.address = str_from(address)};
         http_h1_serve(server, stream_from_fd(server->loop, fd), http_peer_copy(&peer));
@@ -185,7 +185,9 @@ int http_server_new(const HttpServerConfig *config, HttpServer **ret) {
     return 0;
 }
 
-uint16_t http_server_port(const HttpServer *server) { return server->port; }
+uint16_t http_server_port(const HttpServer *server) {
+    return server->port;
+}
 
 void http_server_serve(HttpServer *server, Stream *stream, const HttpPeer *peer) {
     http_h1_serve(server, stream, http_peer_copy(peer));

@@ -6,19 +6,22 @@ typedef struct HttpServer HttpServer;
 
 typedef struct HttpServerConfig {
     Loop *loop;
-    const char *address; // "0.0.0.0", "::", "127.0.0.1"; NULL: does not listen (http_server_serve only)
-    uint16_t port;       // 0: any
-    TlsContext *tls;     // NULL: plain text
+    const char
+        *address;    // "0.0.0.0", "::", "127.0.0.1"; NULL: does not listen (http_server_serve only)
+    uint16_t port;   // 0: any
+    TlsContext *tls; // NULL: plain text
     HttpHandler handler;
     void *user;
     size_t max_body;        // 0: 3 MiB; larger bodies get 413 with a Status body
     size_t max_connections; // 0: 10,000; further ones are closed at once
 } HttpServerConfig;
 
-// Returns 0 or negative errno (-EADDRINUSE, -EACCES). HTTP/1.1 (keep-alive, pipelining served in order, chunked
-// bodies, Expect: 100-continue) and HTTP/2 (ALPN or prior knowledge). Headers are limited to 1 MiB, request lines to
-// 64 KiB, 10 s to send a request's head, idle keep-alive connections 180 s.
-int http_server_new(const HttpServerConfig *config, HttpServer **ret) __attribute__((warn_unused_result));
+// Returns 0 or negative errno (-EADDRINUSE, -EACCES). HTTP/1.1 (keep-alive, pipelining served in
+// order, chunked bodies, Expect: 100-continue) and HTTP/2 (ALPN or prior knowledge). Headers are
+// limited to 1 MiB, request lines to 64 KiB, 10 s to send a request's head, idle keep-alive
+// connections 180 s.
+int http_server_new(const HttpServerConfig *config, HttpServer **ret)
+    __attribute__((warn_unused_result));
 uint16_t http_server_port(const HttpServer *server);
 // Serves one more connection that somebody else made (a socketpair, a tunnel). Takes the stream.
 void http_server_serve(HttpServer *server, Stream *stream, const HttpPeer *peer);

@@ -42,8 +42,7 @@ static int listen_on(int fd, const SocketAddress *address, socklen_t len, uint16
     socklen_t bound_len = sizeof bound;
     if (getsockname(fd, &bound.any, &bound_len) < 0)
         return -errno;
-    *ret_port =
-        ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+    *ret_port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     return 0;
 }
 

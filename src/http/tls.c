@@ -45,7 +45,9 @@ struct TlsHandshake {
     bool server;
 };
 
-static TlsStream *of(Stream *stream) { return (TlsStream *)stream; }
+static TlsStream *of(Stream *stream) {
+    return (TlsStream *)stream;
+}
 
 static void destroy(TlsStream *s) {
     loop_task_cancel(s->stream.loop, &s->task);
@@ -65,7 +67,9 @@ static void destroy(TlsStream *s) {
         free(s);
 }
 
-static void enter(TlsStream *s) { s->busy++; }
+static void enter(TlsStream *s) {
+    s->busy++;
+}
 
 static bool leave(TlsStream *s) {
     if (--s->busy == 0 && s->dead) {
@@ -217,7 +221,8 @@ static void on_ready(void *user, int events) {
     }
     enter(s);
     bool alive = true;
-    bool readable = events & (LOOP_READ | LOOP_HANGUP), writable = events & (LOOP_WRITE | LOOP_HANGUP);
+    bool readable = events & (LOOP_READ | LOOP_HANGUP),
+         writable = events & (LOOP_WRITE | LOOP_HANGUP);
     if (s->queue.len && (s->write_wants_read ? readable : writable))
         alive = write_some(s);
     if (alive && can_read(s) && (readable || (s->read_wants_write && writable)))
@@ -287,7 +292,9 @@ static void op_write_bytes(Stream *stream, Bytes *bytes) {
         flush(s);
 }
 
-static size_t op_queued(const Stream *stream) { return ((const TlsStream *)stream)->queue.len; }
+static size_t op_queued(const Stream *stream) {
+    return ((const TlsStream *)stream)->queue.len;
+}
 
 static void op_pause(Stream *stream, bool paused) {
     TlsStream *s = of(stream);
@@ -314,7 +321,9 @@ static void op_close(Stream *stream) {
     flush(s);
 }
 
-static void op_abort(Stream *stream) { destroy(of(stream)); }
+static void op_abort(Stream *stream) {
+    destroy(of(stream));
+}
 
 static const StreamOps stream_ops = {
     .start = op_start,
@@ -327,7 +336,9 @@ static const StreamOps stream_ops = {
     .abort = op_abort,
 };
 
-static void on_linger(void *user) { finish(user, -ETIMEDOUT); }
+static void on_linger(void *user) {
+    finish(user, -ETIMEDOUT);
+}
 
 // ---- who is there ----
 
@@ -428,9 +439,15 @@ static void shake(TlsHandshake *h) {
         handshake_done(h, unverified ? -EKEYREJECTED : error);
 }
 
-static void on_first(void *user) { shake(user); }
-static void on_handshake_timeout(void *user) { handshake_done(user, -ETIMEDOUT); }
-static void on_no_watch(void *user) { handshake_done(user, -EBADF); }
+static void on_first(void *user) {
+    shake(user);
+}
+static void on_handshake_timeout(void *user) {
+    handshake_done(user, -ETIMEDOUT);
+}
+static void on_no_watch(void *user) {
+    handshake_done(user, -EBADF);
+}
 
 static TlsHandshake *start(Loop *loop, TlsContext *context, int fd, Arena *arena, TlsReady on_done,
                            void *user, bool server, bool http1) {

@@ -14,7 +14,7 @@ struct NetCall {
     HttpCallSpec spec; // copied into `arena`
     ListLink waiting;  // for a connection
     Transport *transport;
-    void *exchange; // the transport's own
+    void *exchange;  // the transport's own
     LoopTimer timer; // until the head
     bool paused, head_seen, retried;
 };
@@ -29,7 +29,7 @@ typedef struct TransportOps {
 struct Transport { // first member of every kind of connection
     const TransportOps *ops;
     NetClient *client;
-    ListLink link; // in the client's list of transports
+    ListLink link;    // in the client's list of transports
     bool multiplexed; // takes calls while others are open
     bool usable;      // takes a (further) call now
     bool served;      // had a call before: the server may have closed it meanwhile
@@ -52,6 +52,6 @@ void net_call_head(NetCall *call, int status, const HttpHeader *headers, size_t 
 void net_call_data(NetCall *call, Str data);
 void net_call_done(NetCall *call, int error, Str message);
 void net_call_upgraded(NetCall *call, Stream *stream, const HttpHeader *headers, size_t n);
-// The connection failed under a call before anything of an answer came. Calls that change nothing are tried
-// once more on another connection when `reused` says that this one had served before.
+// The connection failed under a call before anything of an answer came. Calls that change nothing
+// are tried once more on another connection when `reused` says that this one had served before.
 void net_call_interrupted(NetCall *call, bool reused, int error);

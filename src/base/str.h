@@ -14,7 +14,8 @@ typedef struct Str {
 
 #define STR(literal) ((Str){"" literal, sizeof(literal) - 1})
 #define STR_NONE ((Str){NULL, 0})
-#define STR_ARG(s) (int)(s).len, (s).ptr ? (s).ptr : "" // for "%.*s"
+// For "%.*s", which stops at a NUL byte: refuse those, or join with arena_concat() and buf_str().
+#define STR_ARG(s) (int)(s).len, (s).ptr ? (s).ptr : ""
 
 static inline Str str_from(const char *cstr) {
     return cstr ? (Str){cstr, strlen(cstr)} : STR_NONE;

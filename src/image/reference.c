@@ -275,7 +275,7 @@ static int refuse(Arena *arena, Str text, Str reason, Str *ret_message) {
 
 int reference_parse(Arena *arena, Str text, ImageReference *ret_reference, Str *ret_message) {
     ImageReference found;
-    if (text.len > 4096)
+    if (text.len > 4096 || str_find(text, '\0') >= 0) // printf would cut it short there
         return refuse(arena, text, STR("invalid reference format"), ret_message);
     if (text.len == 64 && all(text, is_lower_hex)) {
         Str reason = arena_printf(

@@ -130,6 +130,7 @@ static void volatile_puts(Harness *h) {
     assert_int_equal(fourth.error, 0);
     int64_t other = must_put(h, "other", "1");
     _reply_clear_ Reply fifth = do_put(h, "other", "2", other, STORE_VOLATILE);
+    assert_int_equal(fifth.error, 0);
     _reply_clear_ Reply removed = do_remove(h, "lease", fourth.revision);
     assert_int_equal(removed.error, 0);
     seen_wait(&seen, removed.revision);

@@ -16,7 +16,7 @@ typedef struct ProberConfig {
     const Container *container; // likewise
     Str container_id, pod_ip;
     int64_t started_at; // Unix ns: initialDelaySeconds counts from here
-    // The result after thresholds, each time it changes (a liveness or startup probe reports its first failure once).
+    // The result after thresholds: the first one, and each time it changes.
     void (*on_result)(void *user, ProbeKind kind, bool success);
     // Every failing check, with upstream's words: `Readiness probe failed: HTTP probe failed with statuscode: 404`.
     void (*on_failure)(void *user, ProbeKind kind, Str message);

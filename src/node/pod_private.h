@@ -72,7 +72,7 @@ typedef enum SandboxState {
 
 struct PodWorker {
     NodeAgent *agent;
-    Arena *arena, *old_arena; // of `pod`
+    Arena *arena; // of `pod`
     Pod *pod;
     Str uid, namespace_, name; // owned
     Slot **slots;

@@ -220,7 +220,6 @@ static void free_worker(PodWorker *worker) {
                     &worker->network_namespace, &worker->end_reason, &worker->end_message};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         owned_set(owned[i], STR_NONE);
-    arena_free(worker->old_arena);
     arena_free(worker->arena);
     free(worker);
 }
@@ -245,6 +244,15 @@ static void sync_now(void *user) {
 
 // Life ---------------------------------------------------------------------------------------------
 
+static void free_arena(void *arena) { arena_free(arena); }
+
+static bool is_starting(const PodWorker *worker) {
+    for (size_t i = 0; i < worker->n_slots; i++)
+        if (worker->slots[i]->start_arena || worker->slots[i]->hook)
+            return true;
+    return false;
+}
+
 static bool decode(PodWorker *worker, const InformerObject *object) {
     Arena *arena = arena_new();
     Pod *pod = arena_new_of(arena, Pod);
@@ -252,8 +260,10 @@ static bool decode(PodWorker *worker, const InformerObject *object) {
         arena_free(arena);
         return false;
     }
-    arena_free(worker->old_arena); // the last version's: requests under way may still read it
-    worker->old_arena = worker->arena;
+    if (is_starting(worker)) // a request under way still reads the old version
+        arena_defer(arena, free_arena, worker->arena);
+    else
+        arena_free(worker->arena);
     worker->arena = arena;
     worker->pod = pod;
     return true;

@@ -11,8 +11,8 @@
 //   object                                    embedded struct; behind a Go pointer: T *
 //   raw                                       const Value *
 //   list                                      LIST(T)
-//   map of string                             StrMap; map of quantity: StrMap too; map of object: MAP(T)
-//   inline                                    the embedded type's members, in place
+//   map of string                             StrMap; map of quantity: StrMap too; map of object:
+//   MAP(T) inline                                    the embedded type's members, in place
 
 #include "schema/type.h"
 #include "schema/value.h"
@@ -40,12 +40,15 @@ typedef struct StrMap {
     }
 
 // `ret` must be type->struct_size bytes; it is overwritten. The tree (or text) must outlive it.
-// Unknown fields are ignored. Returns 0 or SCHEMA_E_TYPE.
+// Unknown fields are ignored; quantities and durations are taken as they are. Returns 0 or
+// SCHEMA_E_TYPE (schema/check.h).
 int typed_from_value(Arena *arena, const Type *type, const Value *value, void *ret)
     __attribute__((warn_unused_result));
-// Straight from JSON bytes, without a tree in between where that is possible. Also -EBADMSG.
+// Straight from JSON bytes, without a tree in between but for raw fields. A member that comes twice
+// is decoded twice into the same place. Also -EBADMSG and -E2BIG.
 int typed_from_json(Arena *arena, const Type *type, Str json, void *ret)
     __attribute__((warn_unused_result));
+// What is empty is left out, as Go's omitempty leaves it out, unless the table says ALWAYS.
 Value *typed_to_value(Arena *arena, const Type *type, const void *object);
 void typed_write_json(const Type *type, const void *object, Buf *buf);
 Str str_map_get(const StrMap *map, Str key); // STR_NONE when absent

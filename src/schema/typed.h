@@ -11,8 +11,9 @@
 //   object                                    embedded struct; behind a Go pointer: T *
 //   raw                                       const Value *
 //   list                                      LIST(T)
-//   map of string                             StrMap; map of quantity: StrMap too; map of object:
-//   MAP(T) inline                                    the embedded type's members, in place
+//   map of string, bytes, quantity, duration  StrMap
+//   map of anything else                      MAP(T)
+//   inline                                    the embedded type's members, in place
 
 #include "schema/type.h"
 #include "schema/value.h"

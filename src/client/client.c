@@ -43,7 +43,9 @@ Client *client_new(Loop *loop, HttpClient *transport, Str user_agent) {
     return client;
 }
 
-Loop *client_loop(const Client *client) { return client->loop; }
+Loop *client_loop(const Client *client) {
+    return client->loop;
+}
 
 static void call_free(ClientCall *call) {
     list_remove(&call->link);
@@ -55,8 +57,7 @@ void client_free(Client *client) {
     if (!client)
         return;
     ClientCall *call;
-    list_for_each(call, &client->calls, link)
-        client_cancel(call);
+    list_for_each(call, &client->calls, link) client_cancel(call);
     http_client_free(client->transport);
     arena_free(client->arena);
     free(client);
@@ -125,8 +126,8 @@ static void finish(ClientCall *call, int error, Str message) {
         result.status = status_from_body(arena, call->code, result.body);
     }
     if (result.error < 0)
-        log_debug("client", "request failed", "error=\"%s\" message=\"%.*s\"", strerror(-result.error),
-                  STR_ARG(message));
+        log_debug("client", "request failed", "error=\"%s\" message=\"%.*s\"",
+                  strerror(-result.error), STR_ARG(message));
     ClientDone done = call->done;
     void *done_user = call->user;
     list_remove(&call->link); // a cancel from the callback must not find it
@@ -141,11 +142,12 @@ static void on_done(void *user, int error, Str message) {
     finish(call, error, message);
 }
 
-static const HttpCallEvents plain_events = {.on_head = on_head, .on_data = on_data, .on_done = on_done};
+static const HttpCallEvents plain_events = {
+    .on_head = on_head, .on_data = on_data, .on_done = on_done};
 
-static ClientCall *start(Client *client, const char *method, const ClientTarget *target, Str more_query,
-                         Str content_type, Str body, size_t max_answer, const HttpCallEvents *events,
-                         ClientDone done, void *user) {
+static ClientCall *start(Client *client, const char *method, const ClientTarget *target,
+                         Str more_query, Str content_type, Str body, size_t max_answer,
+                         const HttpCallEvents *events, ClientDone done, void *user) {
     _arena_free_ Arena *arena = arena_new();
     ClientCall *call = calloc(1, sizeof *call);
     assert(call);
@@ -171,25 +173,31 @@ static ClientCall *start(Client *client, const char *method, const ClientTarget 
 
 ClientCall *client_get(Client *client, const ClientTarget *target, ClientDone done, void *user) {
     assert(target->name.len);
-    return start(client, "GET", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done, user);
+    return start(client, "GET", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done,
+                 user);
 }
 
 ClientCall *client_list(Client *client, const ClientTarget *target, ClientDone done, void *user) {
     assert(!target->name.len);
-    return start(client, "GET", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done, user);
+    return start(client, "GET", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done,
+                 user);
 }
 
-ClientCall *client_create(Client *client, const ClientTarget *target, Str body, ClientDone done, void *user) {
-    return start(client, "POST", target, STR_NONE, JSON, body, MAX_ANSWER, &plain_events, done, user);
+ClientCall *client_create(Client *client, const ClientTarget *target, Str body, ClientDone done,
+                          void *user) {
+    return start(client, "POST", target, STR_NONE, JSON, body, MAX_ANSWER, &plain_events, done,
+                 user);
 }
 
-ClientCall *client_update(Client *client, const ClientTarget *target, Str body, ClientDone done, void *user) {
+ClientCall *client_update(Client *client, const ClientTarget *target, Str body, ClientDone done,
+                          void *user) {
     assert(target->name.len);
-    return start(client, "PUT", target, STR_NONE, JSON, body, MAX_ANSWER, &plain_events, done, user);
+    return start(client, "PUT", target, STR_NONE, JSON, body, MAX_ANSWER, &plain_events, done,
+                 user);
 }
 
-ClientCall *client_patch(Client *client, const ClientTarget *target, PatchKind kind, Str body, ClientDone done,
-                         void *user) {
+ClientCall *client_patch(Client *client, const ClientTarget *target, PatchKind kind, Str body,
+                         ClientDone done, void *user) {
     static const char *const types[] = {
         [PATCH_JSON] = "application/json-patch+json",
         [PATCH_MERGE] = "application/merge-patch+json",
@@ -197,22 +205,26 @@ ClientCall *client_patch(Client *client, const ClientTarget *target, PatchKind k
         [PATCH_APPLY] = "application/apply-patch+yaml",
     };
     assert(target->name.len);
-    return start(client, "PATCH", target, STR_NONE, str_from(types[kind]), body, MAX_ANSWER, &plain_events, done,
+    return start(client, "PATCH", target, STR_NONE, str_from(types[kind]), body, MAX_ANSWER,
+                 &plain_events, done, user);
+}
+
+ClientCall *client_delete(Client *client, const ClientTarget *target, Str options, ClientDone done,
+                          void *user) {
+    assert(target->name.len);
+    return start(client, "DELETE", target, STR_NONE, JSON, options, MAX_ANSWER, &plain_events, done,
                  user);
 }
 
-ClientCall *client_delete(Client *client, const ClientTarget *target, Str options, ClientDone done, void *user) {
-    assert(target->name.len);
-    return start(client, "DELETE", target, STR_NONE, JSON, options, MAX_ANSWER, &plain_events, done, user);
-}
-
-ClientCall *client_delete_collection(Client *client, const ClientTarget *target, ClientDone done, void *user) {
+ClientCall *client_delete_collection(Client *client, const ClientTarget *target, ClientDone done,
+                                     void *user) {
     assert(!target->name.len);
-    return start(client, "DELETE", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events, done, user);
+    return start(client, "DELETE", target, STR_NONE, JSON, STR_NONE, MAX_ANSWER, &plain_events,
+                 done, user);
 }
 
-// A frame is {"type":"ADDED","object":{...}}. Every server writes it in this order and without spaces, so the object is
-// cut out as it stands; any other spelling is parsed.
+// A frame is {"type":"ADDED","object":{...}}. Every server writes it in this order and without
+// spaces, so the object is cut out as it stands; any other spelling is parsed.
 static bool split_event(Arena *arena, Str line, Str *ret_type, Str *ret_object) {
     static const Str head = {"{\"type\":\"", 9}, middle = {"\",\"object\":", 11};
     if (str_starts_with(line, head) && str_ends_with(line, STR("}"))) {
@@ -226,7 +238,8 @@ static bool split_event(Arena *arena, Str line, Str *ret_type, Str *ret_object) 
     }
     Value *frame;
     ParseError error;
-    if (value_parse_json(arena, line, NULL, &frame, &error) != 0 || !value_get(frame, STR("object")))
+    if (value_parse_json(arena, line, NULL, &frame, &error) != 0 ||
+        !value_get(frame, STR("object")))
         return false;
     *ret_type = value_string_at(frame, "type");
     Buf buf = BUF_INIT(MAX_WATCH_LINE);
@@ -283,8 +296,10 @@ static void on_watch_data(void *user, Str data) {
 }
 
 ClientCall *client_watch(Client *client, const ClientTarget *target, Str resource_version,
-                         void (*on_event)(void *user, Str type, Str object), ClientDone done, void *user) {
-    static const HttpCallEvents events = {.on_head = on_head, .on_data = on_watch_data, .on_done = on_done};
+                         void (*on_event)(void *user, Str type, Str object), ClientDone done,
+                         void *user) {
+    static const HttpCallEvents events = {
+        .on_head = on_head, .on_data = on_watch_data, .on_done = on_done};
     _arena_free_ Arena *arena = arena_new();
     Str query = arena_printf(arena, "watch=true&allowWatchBookmarks=true&resourceVersion=%.*s",
                              STR_ARG(resource_version));

@@ -11,13 +11,14 @@
 
 // The numbers of client-go's tools/record/events_cache.go.
 #define MAX_CACHE 4096
-#define SIMILAR_MAX 10                        // more different messages than this are aggregated
+#define SIMILAR_MAX 10 // more different messages than this are aggregated
 #define SIMILAR_WINDOW (600 * NSEC_PER_SEC)
-#define BURST 25                              // tokens a source and object
-#define REFILL (300 * NSEC_PER_SEC)           // one token each
+#define BURST 25                    // tokens a source and object
+#define REFILL (300 * NSEC_PER_SEC) // one token each
 #define MAX_WAITING 1000
 
-// What is known of one event, of a group of similar ones, or of one object's bucket: one cache, three kinds of keys.
+// What is known of one event, of a group of similar ones, or of one object's bucket: one cache,
+// three kinds of keys.
 typedef struct Record {
     ListLink link; // least recently used first
     Str key;
@@ -81,11 +82,9 @@ void event_recorder_free(EventRecorder *recorder) {
     if (recorder->call)
         client_cancel(recorder->call);
     Record *record;
-    list_for_each(record, &recorder->recent, link)
-        record_free(recorder, record);
+    list_for_each(record, &recorder->recent, link) record_free(recorder, record);
     Waiting *waiting;
-    list_for_each(waiting, &recorder->waiting, link)
-        arena_free(waiting->arena);
+    list_for_each(waiting, &recorder->waiting, link) arena_free(waiting->arena);
     map_free(recorder->cache);
     arena_free(recorder->arena);
     free(recorder);
@@ -147,10 +146,15 @@ static bool is_aggregated(EventRecorder *recorder, Str group_key, Str message, i
 
 static Value *reference(Arena *arena, const EventTarget *target) {
     Value *v = value_new_object(arena);
-    const struct { Str key, value; } members[] = {
-        {STR("kind"), target->kind},           {STR("namespace"), target->namespace_},
-        {STR("name"), target->name},           {STR("uid"), target->uid},
-        {STR("apiVersion"), target->api_version}, {STR("resourceVersion"), target->resource_version},
+    const struct {
+        Str key, value;
+    } members[] = {
+        {STR("kind"), target->kind},
+        {STR("namespace"), target->namespace_},
+        {STR("name"), target->name},
+        {STR("uid"), target->uid},
+        {STR("apiVersion"), target->api_version},
+        {STR("resourceVersion"), target->resource_version},
         {STR("fieldPath"), target->field_path},
     };
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -165,10 +169,12 @@ static Str json_of(Arena *arena, const Value *value) {
     return arena_str(arena, buf_view(&buf));
 }
 
-static void compose(EventRecorder *recorder, Waiting *waiting, const EventTarget *target, const char *type,
-                    const char *reason, Str message, const Record *record, int64_t now) {
+static void compose(EventRecorder *recorder, Waiting *waiting, const EventTarget *target,
+                    const char *type, const char *reason, Str message, const Record *record,
+                    int64_t now) {
     Arena *arena = waiting->arena;
-    Value *event = value_new_object(arena), *metadata = value_new_object(arena), *source = value_new_object(arena);
+    Value *event = value_new_object(arena), *metadata = value_new_object(arena),
+          *source = value_new_object(arena);
     value_set_str(arena, event, STR("apiVersion"), STR("v1"));
     value_set_str(arena, event, STR("kind"), STR("Event"));
     value_set_str(arena, metadata, STR("name"), record->name);
@@ -228,10 +234,11 @@ static void send_next(EventRecorder *recorder) {
     ClientTarget target = {.resource = recorder->resource, .namespace_ = waiting->namespace_};
     if (waiting->patch.len) {
         target.name = waiting->name;
-        recorder->call =
-            client_patch(recorder->client, &target, PATCH_STRATEGIC, waiting->patch, on_sent, waiting);
+        recorder->call = client_patch(recorder->client, &target, PATCH_STRATEGIC, waiting->patch,
+                                      on_sent, waiting);
     } else
-        recorder->call = client_create(recorder->client, &target, waiting->object, on_sent, waiting);
+        recorder->call =
+            client_create(recorder->client, &target, waiting->object, on_sent, waiting);
 }
 
 static void enqueue(EventRecorder *recorder, Waiting *waiting) {
@@ -240,21 +247,23 @@ static void enqueue(EventRecorder *recorder, Waiting *waiting) {
         ListLink *oldest = list_first(&recorder->waiting)->next;
         waiting_free(recorder, container_of(oldest, Waiting, link));
         if (!recorder->dropped++)
-            log_warn("client", "events dropped, the API server does not keep up", "waiting=%d", MAX_WAITING);
+            log_warn("client", "events dropped, the API server does not keep up", "waiting=%d",
+                     MAX_WAITING);
     }
     list_append(&recorder->waiting, &waiting->link);
     recorder->n_waiting++;
     send_next(recorder);
 }
 
-void event_record(EventRecorder *recorder, const EventTarget *target, const char *type, const char *reason,
-                  const char *format, ...) {
+void event_record(EventRecorder *recorder, const EventTarget *target, const char *type,
+                  const char *reason, const char *format, ...) {
     int64_t now = loop_wall(client_loop(recorder->client));
     Arena *arena = arena_new();
     Waiting *waiting = arena_new_of(arena, Waiting);
     waiting->arena = arena;
     waiting->recorder = recorder;
-    waiting->namespace_ = arena_str(arena, target->namespace_.len ? target->namespace_ : STR("default"));
+    waiting->namespace_ =
+        arena_str(arena, target->namespace_.len ? target->namespace_ : STR("default"));
 
     va_list args;
     va_start(args, format);
@@ -263,15 +272,16 @@ void event_record(EventRecorder *recorder, const EventTarget *target, const char
     if (message.len > 1024) // the API's limit on an event's note
         message.len = 1024;
 
-    Str object_key = arena_printf(arena, "b|%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version), STR_ARG(target->kind),
-                                  STR_ARG(target->namespace_), STR_ARG(target->name), STR_ARG(target->uid));
+    Str object_key = arena_printf(arena, "b|%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version),
+                                  STR_ARG(target->kind), STR_ARG(target->namespace_),
+                                  STR_ARG(target->name), STR_ARG(target->uid));
     Str group_key = arena_printf(arena, "g|%.*s|%s|%s", STR_ARG(object_key), type, reason);
     if (is_aggregated(recorder, group_key, message, now)) {
         message = arena_printf(arena, "(combined from similar events): %.*s", STR_ARG(message));
         waiting->key = arena_printf(arena, "a|%.*s", STR_ARG(group_key));
     } else
-        waiting->key = arena_printf(arena, "e|%.*s|%.*s|%.*s", STR_ARG(group_key), STR_ARG(target->field_path),
-                                    STR_ARG(message));
+        waiting->key = arena_printf(arena, "e|%.*s|%.*s|%.*s", STR_ARG(group_key),
+                                    STR_ARG(target->field_path), STR_ARG(message));
     if (!take_token(recorder, object_key, now)) {
         arena_free(arena);
         return;

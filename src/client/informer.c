@@ -88,7 +88,8 @@ static Entry *entry_new(Str namespace_, Str name, Str uid, int64_t version, Byte
     return entry;
 }
 
-// Index upkeep -------------------------------------------------------------------------------------
+// Index upkeep
+// -------------------------------------------------------------------------------------
 
 typedef struct Emission {
     InformerIndex *index;
@@ -125,7 +126,8 @@ static void reindex(Informer *informer, Entry *entry, bool remove) {
 }
 
 InformerIndex *informer_add_index(Informer *informer,
-                                  void (*keys)(const InformerObject *object, InformerEmit emit, void *emit_user)) {
+                                  void (*keys)(const InformerObject *object, InformerEmit emit,
+                                               void *emit_user)) {
     InformerIndex *index = calloc(1, sizeof *index);
     assert(index);
     index->keys = keys;
@@ -139,15 +141,16 @@ InformerIndex *informer_add_index(Informer *informer,
     return index;
 }
 
-void informer_index_each(const InformerIndex *index, Str key, void (*visit)(void *user, const InformerObject *object),
-                         void *user) {
+void informer_index_each(const InformerIndex *index, Str key,
+                         void (*visit)(void *user, const InformerObject *object), void *user) {
     const Map *bucket = map_get(index->buckets, key);
     MapIter iter = {0};
     while (bucket && map_next(bucket, &iter))
         visit(user, &((Entry *)iter.value)->object);
 }
 
-// Changes ------------------------------------------------------------------------------------------
+// Changes
+// ------------------------------------------------------------------------------------------
 
 static void tell(Informer *informer, const InformerObject *old, const InformerObject *now) {
     Handler *handler;
@@ -178,11 +181,12 @@ static void apply(Informer *informer, const Value *value, Bytes *bytes, bool del
     Str name = value_string_at(value, "metadata.name");
     if (!name.len)
         return;
-    Entry *now = entry_new(value_string_at(value, "metadata.namespace"), name, value_string_at(value, "metadata.uid"),
-                           version, bytes_ref(bytes));
+    Entry *now = entry_new(value_string_at(value, "metadata.namespace"), name,
+                           value_string_at(value, "metadata.uid"), version, bytes_ref(bytes));
     now->generation = informer->generation;
     Entry *old = map_get(informer->entries, entry_key(now));
-    if (deleted || (old && old->object.resource_version == version && str_eq(old->object.uid, now->object.uid))) {
+    if (deleted || (old && old->object.resource_version == version &&
+                    str_eq(old->object.uid, now->object.uid))) {
         if (old)
             old->generation = informer->generation;
         if (deleted && old)
@@ -197,7 +201,8 @@ static void apply(Informer *informer, const Value *value, Bytes *bytes, bool del
     replace(informer, old, now);
 }
 
-// List and watch -----------------------------------------------------------------------------------
+// List and watch
+// -----------------------------------------------------------------------------------
 
 static void begin(void *user);
 
@@ -233,7 +238,8 @@ static void on_listed(void *user, const ClientResult *result) {
     informer->call = NULL;
     Value *list = NULL;
     ParseError parse_error;
-    if (result->error || value_parse_json(result->arena, result->body, NULL, &list, &parse_error) != 0) {
+    if (result->error ||
+        value_parse_json(result->arena, result->body, NULL, &list, &parse_error) != 0) {
         if (result->code == 410)
             set_string(&informer->continue_token, STR_NONE);
         else
@@ -260,9 +266,10 @@ static void on_listed(void *user, const ClientResult *result) {
         bool first = !informer->synced;
         informer->synced = true;
         Handler *handler;
-        list_for_each(handler, &informer->handlers, link)
-            if (first && handler->handler.on_synced && !list_is_linked(&handler->catch_up.link))
-                handler->handler.on_synced(handler->user);
+        list_for_each(handler, &informer->handlers,
+                      link) if (first && handler->handler.on_synced &&
+                                !list_is_linked(&handler->catch_up.link))
+            handler->handler.on_synced(handler->user);
     }
     begin(informer);
 }
@@ -304,8 +311,8 @@ static void begin(void *user) {
     ClientTarget target = informer->target;
     if (!informer->must_list) {
         target.query = informer->selectors;
-        informer->call =
-            client_watch(informer->client, &target, informer->version, on_event, on_watch_done, informer);
+        informer->call = client_watch(informer->client, &target, informer->version, on_event,
+                                      on_watch_done, informer);
         return;
     }
     if (!informer->continue_token.len)
@@ -324,13 +331,16 @@ Informer *informer_new(Client *client, const Resource *resource, Str namespace_,
     Arena *arena = informer->arena = arena_new();
     informer->client = client;
     informer->resource = resource;
-    informer->target = (ClientTarget){.resource = resource, .namespace_ = arena_str(arena, namespace_)};
+    informer->target =
+        (ClientTarget){.resource = resource, .namespace_ = arena_str(arena, namespace_)};
     Str parts[2];
     size_t n = 0;
     if (label_selector.len)
-        parts[n++] = arena_printf(arena, "labelSelector=%.*s", STR_ARG(http_percent_encode(arena, label_selector)));
+        parts[n++] = arena_printf(arena, "labelSelector=%.*s",
+                                  STR_ARG(http_percent_encode(arena, label_selector)));
     if (field_selector.len)
-        parts[n++] = arena_printf(arena, "fieldSelector=%.*s", STR_ARG(http_percent_encode(arena, field_selector)));
+        parts[n++] = arena_printf(arena, "fieldSelector=%.*s",
+                                  STR_ARG(http_percent_encode(arena, field_selector)));
     informer->selectors = n ? arena_concat(arena, parts, n, STR("&")) : STR_NONE;
     informer->entries = map_new();
     list_init(&informer->handlers);
@@ -393,7 +403,9 @@ void informer_free(Informer *informer) {
     free(informer);
 }
 
-bool informer_is_synced(const Informer *informer) { return informer->synced; }
+bool informer_is_synced(const Informer *informer) {
+    return informer->synced;
+}
 
 const InformerObject *informer_get(const Informer *informer, Str namespace_, Str name) {
     char stack[512];
@@ -407,10 +419,12 @@ const InformerObject *informer_get(const Informer *informer, Str namespace_, Str
     return entry ? &entry->object : NULL;
 }
 
-size_t informer_count(const Informer *informer) { return map_count(informer->entries); }
+size_t informer_count(const Informer *informer) {
+    return map_count(informer->entries);
+}
 
-void informer_each(const Informer *informer, Str namespace_, void (*visit)(void *user, const InformerObject *object),
-                   void *user) {
+void informer_each(const Informer *informer, Str namespace_,
+                   void (*visit)(void *user, const InformerObject *object), void *user) {
     MapIter iter = {0};
     while (map_next(informer->entries, &iter)) {
         const InformerObject *object = &((Entry *)iter.value)->object;

@@ -1,12 +1,14 @@
 #pragma once
-// A local copy of a collection, kept by list and watch: synced once, then told of every change in order.
-// Reconnects by itself (backoff with jitter, 410 lists again). Level based: after a gap, handlers see the difference.
+// A local copy of a collection, kept by list and watch: synced once, then told of every change in
+// order. Reconnects by itself (backoff with jitter, 410 lists again). Level based: after a gap,
+// handlers see the difference.
 
 #include "client/client.h"
 
 typedef struct Informer Informer;
 
-typedef struct InformerObject { // immutable; valid while in the cache or during a handler; reference to keep
+typedef struct InformerObject { // immutable; valid while in the cache or during a handler;
+                                // reference to keep
     Str namespace_, name, uid;
     int64_t resource_version;
     Bytes *bytes; // the object as JSON
@@ -21,7 +23,8 @@ typedef struct InformerHandler {
 } InformerHandler;
 
 // `label_selector`, `field_selector`: as in a URL, unencoded; may be empty. Starts at once.
-Informer *informer_new(Client *client, const Resource *resource, Str namespace_, Str label_selector, Str field_selector);
+Informer *informer_new(Client *client, const Resource *resource, Str namespace_, Str label_selector,
+                       Str field_selector);
 void informer_free(Informer *informer); // not from inside its own handlers
 // A handler added late gets every object at hand as added, from the loop.
 void informer_add_handler(Informer *informer, const InformerHandler *handler, void *user);
@@ -30,9 +33,14 @@ bool informer_is_synced(const Informer *informer);
 const InformerObject *informer_get(const Informer *informer, Str namespace_, Str name);
 size_t informer_count(const Informer *informer);
 // Visits in no particular order; `namespace_` empty: all. The visitor must not change the informer.
-void informer_each(const Informer *informer, Str namespace_, void (*visit)(void *user, const InformerObject *object), void *user);
-// Index: `keys` emits any number of keys for an object; look-ups cost what they return. Add before on_synced.
+void informer_each(const Informer *informer, Str namespace_,
+                   void (*visit)(void *user, const InformerObject *object), void *user);
+// Index: `keys` emits any number of keys for an object; look-ups cost what they return. Add before
+// on_synced.
 typedef struct InformerIndex InformerIndex;
 typedef void (*InformerEmit)(void *emit_user, Str key);
-InformerIndex *informer_add_index(Informer *informer, void (*keys)(const InformerObject *object, InformerEmit emit, void *emit_user));
-void informer_index_each(const InformerIndex *index, Str key, void (*visit)(void *user, const InformerObject *object), void *user);
+InformerIndex *informer_add_index(Informer *informer,
+                                  void (*keys)(const InformerObject *object, InformerEmit emit,
+                                               void *emit_user));
+void informer_index_each(const InformerIndex *index, Str key,
+                         void (*visit)(void *user, const InformerObject *object), void *user);

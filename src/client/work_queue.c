@@ -45,7 +45,8 @@ static void wake(WorkQueue *queue) {
 static void dispatch(void *user) {
     WorkQueue *queue = user;
     queue->in_dispatch = true;
-    while (!queue->freed && !queue->paused && queue->running < queue->config.workers && !list_is_empty(&queue->ready)) {
+    while (!queue->freed && !queue->paused && queue->running < queue->config.workers &&
+           !list_is_empty(&queue->ready)) {
         Item *item = container_of(list_first(&queue->ready), Item, link);
         list_remove(&item->link);
         queue->n_ready--;
@@ -173,4 +174,6 @@ void work_queue_pause(WorkQueue *queue, bool paused) {
     wake(queue);
 }
 
-size_t work_queue_length(const WorkQueue *queue) { return queue->n_ready; }
+size_t work_queue_length(const WorkQueue *queue) {
+    return queue->n_ready;
+}

@@ -1,6 +1,7 @@
 #pragma once
-// The keyed queue of a reconciler (client-go's util/workqueue): a key is processed by one worker at a time, however
-// often it was added; adding a key that is being processed runs it once more afterwards.
+// The keyed queue of a reconciler (client-go's util/workqueue): a key is processed by one worker at
+// a time, however often it was added; adding a key that is being processed runs it once more
+// afterwards.
 
 #include "base/loop.h"
 #include "base/str.h"
@@ -17,7 +18,8 @@ typedef struct WorkQueueConfig {
 WorkQueue *work_queue_new(const WorkQueueConfig *config);
 void work_queue_free(WorkQueue *queue);
 void work_queue_add(WorkQueue *queue, Str key);
-void work_queue_add_after(WorkQueue *queue, Str key, int64_t delay_ns); // the earliest of several wins
+void work_queue_add_after(WorkQueue *queue, Str key,
+                          int64_t delay_ns); // the earliest of several wins
 // `retry`: comes again after its exponential delay; else its failures are forgotten.
 void work_queue_done(WorkQueue *queue, Str key, bool retry);
 // Paused: keys collect, nothing is begun.

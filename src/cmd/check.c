@@ -42,7 +42,9 @@ static bool in_path(Check *check, const char *program) {
     Str rest = str_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
     while (rest.ptr) {
         Str directory = str_cut(&rest, ':');
-        if (directory.len && access(arena_printf(check->arena, "%.*s/%s", STR_ARG(directory), program).ptr, X_OK) == 0)
+        if (directory.len &&
+            access(arena_printf(check->arena, "%.*s/%s", STR_ARG(directory), program).ptr, X_OK) ==
+                0)
             return true;
     }
     return false;
@@ -56,14 +58,16 @@ static void check_programs(Check *check) {
     static const char *const helpers[] = {"seapod-image", "seapod-pause"};
     for (size_t i = 0; i < 2; i++)
         if (access(cmd_helper(check->arena, helpers[i]).ptr, X_OK) != 0)
-            lacks(check, "%s is missing beside seapod or in ../lib/seapod (make install)", helpers[i]);
+            lacks(check, "%s is missing beside seapod or in ../lib/seapod (make install)",
+                  helpers[i]);
 }
 
-// Where v1 and v2 are mounted side by side, crun wants every controller on one side: what the v2 tree still owns is
-// mounted as v1 beside the others.
+// Where v1 and v2 are mounted side by side, crun wants every controller on one side: what the v2
+// tree still owns is mounted as v1 beside the others.
 static void check_hybrid(Check *check) {
     Str controllers;
-    if (cmd_read_file(check->arena, "/sys/fs/cgroup/unified/cgroup.controllers", 4096, &controllers) != 0)
+    if (cmd_read_file(check->arena, "/sys/fs/cgroup/unified/cgroup.controllers", 4096,
+                      &controllers) != 0)
         return;
     Str rest = str_trim(controllers);
     while (rest.ptr) {
@@ -98,7 +102,8 @@ static void check_kernel(Check *check) {
     if (cmd_read_file(check->arena, "/proc/filesystems", 65536, &text) != 0 ||
         !memmem(text.ptr, text.len, "\toverlay\n", 9))
         lacks(check, "the kernel has no overlayfs (modprobe overlay)");
-    if (cmd_read_file(check->arena, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 && text.len && text.ptr[0] == '0') {
+    if (cmd_read_file(check->arena, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 && text.len &&
+        text.ptr[0] == '0') {
         FILE *file = check->fix ? fopen("/proc/sys/net/ipv4/ip_forward", "we") : NULL;
         bool written = file && fputs("1\n", file) >= 0;
         if (file && fclose(file) != 0)

@@ -1,4 +1,5 @@
-// `seapod cleanup`: stops every container of a data directory's instance and removes every trace from the host.
+// `seapod cleanup`: stops every container of a data directory's instance and removes every trace
+// from the host.
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -14,7 +15,9 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 }
 
 static int remove_tree(const char *path) { // stays on one file system, follows no links
-    return nftw(path, remove_entry, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT ? -errno : 0;
+    return nftw(path, remove_entry, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT
+               ? -errno
+               : 0;
 }
 
 int cmd_cleanup(int argc, char **argv) {
@@ -23,13 +26,17 @@ int cmd_cleanup(int argc, char **argv) {
     NodeOptions node;
     node_options_init(arena, &node);
     const Option options[] = {
-        {"data-dir", OPTION_STRING, &node.data_dir, "DIR", "of the instance (default " DEFAULT_DATA_DIR ")"},
-        {"cgroup-parent", OPTION_STRING, &node.cgroup_parent, "PATH", "of the instance (default " DEFAULT_CGROUP_PARENT ")"},
+        {"data-dir", OPTION_STRING, &node.data_dir, "DIR",
+         "of the instance (default " DEFAULT_DATA_DIR ")"},
+        {"cgroup-parent", OPTION_STRING, &node.cgroup_parent, "PATH",
+         "of the instance (default " DEFAULT_CGROUP_PARENT ")"},
         {"cluster-cidr", OPTION_STRING, &node.cluster_cidr, "CIDR", "of the instance"},
-        {"keep-data", OPTION_FLAG, &keep_data, NULL, "keep the data directory (objects, images, volumes)"},
+        {"keep-data", OPTION_FLAG, &keep_data, NULL,
+         "keep the data directory (objects, images, volumes)"},
         {"yes", OPTION_FLAG, &yes, NULL, "do it"},
     };
-    options_parse(arena, "cleanup", "--yes [FLAGS]", options, sizeof options / sizeof *options, argc, argv, NULL);
+    options_parse(arena, "cleanup", "--yes [FLAGS]", options, sizeof options / sizeof *options,
+                  argc, argv, NULL);
     const char *data_dir = arena_cstr(arena, node.data_dir);
     if (!yes) {
         cmd_fail("cleanup", "this stops every container of %s%s; say --yes", data_dir,

@@ -26,8 +26,10 @@ Str cmd_helper(Arena *arena, const char *name) {
     char self[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
     if (len > 0) {
-        Str directory = str_slice(str_of(self, (size_t)len), 0, (size_t)str_find_last(str_of(self, (size_t)len), '/'));
-        static const char *const places[] = {"", "/../lib/seapod", "/src/image", "/src/node", "/../image", "/../node"};
+        Str directory = str_slice(str_of(self, (size_t)len), 0,
+                                  (size_t)str_find_last(str_of(self, (size_t)len), '/'));
+        static const char *const places[] = {"",          "/../lib/seapod", "/src/image",
+                                             "/src/node", "/../image",      "/../node"};
         for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
             Str path = arena_printf(arena, "%.*s%s/%s", STR_ARG(directory), places[i], name);
             if (access(path.ptr, X_OK) == 0)
@@ -100,13 +102,15 @@ int cmd_read_file(Arena *arena, const char *path, size_t max, Str *ret) {
 
 int cmd_write_file(const char *path, Str text, unsigned mode) {
     char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.%d.new", path, (int)getpid()) >= (int)sizeof temporary)
+    if (snprintf(temporary, sizeof temporary, "%s.%d.new", path, (int)getpid()) >=
+        (int)sizeof temporary)
         return -ENAMETOOLONG;
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return -errno;
     int error = 0;
-    if (fchmod(fd, mode) != 0 || write(fd, text.ptr, text.len) != (ssize_t)text.len || fsync(fd) != 0)
+    if (fchmod(fd, mode) != 0 || write(fd, text.ptr, text.len) != (ssize_t)text.len ||
+        fsync(fd) != 0)
         error = errno ? -errno : -EIO;
     close(fd);
     if (!error && rename(temporary, path) != 0)

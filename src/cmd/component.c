@@ -1,5 +1,5 @@
-// `seapod scheduler | controllers | node`: one actor as a process of its own, over HTTPS, against this or any other
-// Kubernetes API server.
+// `seapod scheduler | controllers | node`: one actor as a process of its own, over HTTPS, against
+// this or any other Kubernetes API server.
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,15 +27,20 @@ typedef struct Component {
 
 static size_t common_table(Component *component, Option *table) {
     const Option common[] = {
-        {"config", OPTION_STRING, &component->config, "FILE", "these settings in YAML; the command line wins"},
-        {"kubeconfig", OPTION_STRING, &component->kubeconfig, "FILE", "how to reach the API server, and as whom"},
-        {"v", OPTION_NUMBER, &component->verbosity, "LEVEL", "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
+        {"config", OPTION_STRING, &component->config, "FILE",
+         "these settings in YAML; the command line wins"},
+        {"kubeconfig", OPTION_STRING, &component->kubeconfig, "FILE",
+         "how to reach the API server, and as whom"},
+        {"v", OPTION_NUMBER, &component->verbosity, "LEVEL",
+         "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
     };
     memcpy(table, common, sizeof common);
     return sizeof common / sizeof *common;
 }
 
-static void stopped(void *user) { loop_stop(((Component *)user)->loop); }
+static void stopped(void *user) {
+    loop_stop(((Component *)user)->loop);
+}
 
 static void on_signal(void *user, int signal) {
     Component *component = user;
@@ -50,13 +55,16 @@ static int connect_api(Component *component, const char *agent) {
         cmd_fail(component->verb, "--kubeconfig is needed");
         return 2;
     }
-    log_set_level((LogLevel)(component->verbosity < 0 ? 0 : component->verbosity > 4 ? 4 : component->verbosity));
+    log_set_level((LogLevel)(component->verbosity < 0   ? 0
+                             : component->verbosity > 4 ? 4
+                                                        : component->verbosity));
     signal(SIGPIPE, SIG_IGN);
     umask(022);
     component->loop = loop_new();
     Str message;
-    if (kubeconfig_client(component->arena, component->loop, arena_cstr(component->arena, component->kubeconfig),
-                          str_from(agent), &component->client, &component->cluster_ca, &message) != 0)
+    if (kubeconfig_client(component->arena, component->loop,
+                          arena_cstr(component->arena, component->kubeconfig), str_from(agent),
+                          &component->client, &component->cluster_ca, &message) != 0)
         return cmd_fail(component->verb, "%.*s", STR_ARG(message));
     loop_on_signal(component->loop, SIGTERM, on_signal, component);
     loop_on_signal(component->loop, SIGINT, on_signal, component);
@@ -74,7 +82,8 @@ int cmd_scheduler(int argc, char **argv) {
     Component component = {.verb = "scheduler", .arena = arena_new(), .verbosity = 2};
     Option table[4];
     size_t n = common_table(&component, table);
-    options_parse(component.arena, "scheduler", "--kubeconfig FILE [FLAGS]", table, n, argc, argv, NULL);
+    options_parse(component.arena, "scheduler", "--kubeconfig FILE [FLAGS]", table, n, argc, argv,
+                  NULL);
     int code = connect_api(&component, "seapod-scheduler/" SEAPOD_VERSION);
     if (code)
         return code;
@@ -85,25 +94,30 @@ int cmd_scheduler(int argc, char **argv) {
     return code;
 }
 
-static Client *same_client(void *user, Str name) { return ((Component *)user)->client; }
+static Client *same_client(void *user, Str name) {
+    return ((Component *)user)->client;
+}
 
 int cmd_controllers(int argc, char **argv) {
     Component component = {.verb = "controllers", .arena = arena_new(), .verbosity = 2};
     Str selection = STR_NONE;
     Option table[5];
     size_t n = common_table(&component, table);
-    table[n++] = (Option){"controllers", OPTION_STRING, &selection, "LIST", "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""};
-    options_parse(component.arena, "controllers", "--kubeconfig FILE [FLAGS]", table, n, argc, argv, NULL);
+    table[n++] = (Option){"controllers", OPTION_STRING, &selection, "LIST",
+                          "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""};
+    options_parse(component.arena, "controllers", "--kubeconfig FILE [FLAGS]", table, n, argc, argv,
+                  NULL);
     int code = connect_api(&component, "seapod-controllers/" SEAPOD_VERSION);
     if (code)
         return code;
     char *message = NULL;
-    Controllers *controllers = controllers_new(&(ControllersConfig){.loop = component.loop,
-                                                                    .client = same_client,
-                                                                    .user = &component,
-                                                                    .selection = selection,
-                                                                    .cluster_ca = component.cluster_ca},
-                                               &message);
+    Controllers *controllers =
+        controllers_new(&(ControllersConfig){.loop = component.loop,
+                                             .client = same_client,
+                                             .user = &component,
+                                             .selection = selection,
+                                             .cluster_ca = component.cluster_ca},
+                        &message);
     if (!controllers)
         return cmd_fail("controllers", "%s", message);
     code = run(&component);
@@ -119,8 +133,8 @@ static void on_node_ready(void *user, int error) {
     loop_stop(component->loop);
 }
 
-// The serving certificate comes from files until certificates are requested by CSR; without them the endpoint
-// is not served and logs and exec through the API server are refused.
+// The serving certificate comes from files until certificates are requested by CSR; without them
+// the endpoint is not served and logs and exec through the API server are refused.
 int cmd_node(int argc, char **argv) {
     Component component = {.verb = "node", .arena = arena_new(), .verbosity = 2};
     NodeOptions options;
@@ -128,31 +142,36 @@ int cmd_node(int argc, char **argv) {
     node_options_init(component.arena, &options);
     Option table[32];
     size_t n = common_table(&component, table);
-    table[n++] = (Option){"tls-cert-file", OPTION_STRING, &certificate_file, "FILE", "serving certificate of the node's endpoint"};
+    table[n++] = (Option){"tls-cert-file", OPTION_STRING, &certificate_file, "FILE",
+                          "serving certificate of the node's endpoint"};
     table[n++] = (Option){"tls-key-file", OPTION_STRING, &key_file, "FILE", "its key"};
     n += node_options_table(&options, table + n);
-    options_parse(component.arena, "node", "--kubeconfig FILE --tls-cert-file FILE --tls-key-file FILE [FLAGS]", table, n,
+    options_parse(component.arena, "node",
+                  "--kubeconfig FILE --tls-cert-file FILE --tls-key-file FILE [FLAGS]", table, n,
                   argc, argv, NULL);
     Str certificate, key, message;
     if (!certificate_file.len || !key_file.len) {
         cmd_fail("node", "--tls-cert-file and --tls-key-file are needed");
         return 2;
     }
-    int error = cmd_read_file(component.arena, arena_cstr(component.arena, certificate_file), 1 << 20, &certificate);
+    int error = cmd_read_file(component.arena, arena_cstr(component.arena, certificate_file),
+                              1 << 20, &certificate);
     if (!error)
-        error = cmd_read_file(component.arena, arena_cstr(component.arena, key_file), 1 << 20, &key);
+        error =
+            cmd_read_file(component.arena, arena_cstr(component.arena, key_file), 1 << 20, &key);
     if (error)
         return cmd_fail("node", "serving certificate: %s", strerror(-error));
     if (cmd_check_host(component.arena, true, &message) > 0)
-        return cmd_fail("node", "this host cannot run pods yet (see seapod check):\n%.*s", STR_ARG(message));
+        return cmd_fail("node", "this host cannot run pods yet (see seapod check):\n%.*s",
+                        STR_ARG(message));
     int code = connect_api(&component, "seapod-node/" SEAPOD_VERSION);
     if (code)
         return code;
     TlsContext *tls;
     if (tls_server_context(certificate, key, component.cluster_ca, false, &tls) != 0)
         return cmd_fail("node", "the serving certificate and key can't be used");
-    if (node_parts_new(component.arena, component.loop, &options, component.client, on_node_ready, &component,
-                       &component.node, &message) != 0)
+    if (node_parts_new(component.arena, component.loop, &options, component.client, on_node_ready,
+                       &component, &component.node, &message) != 0)
         return cmd_fail("node", "%.*s", STR_ARG(message));
     error = http_server_new(&(HttpServerConfig){.loop = component.loop,
                                                 .address = "0.0.0.0",
@@ -162,6 +181,7 @@ int cmd_node(int argc, char **argv) {
                                                 .user = component.node},
                             &component.http);
     if (error)
-        return cmd_fail("node", "cannot listen on port %lld: %s", (long long)options.node_api_port, strerror(-error));
+        return cmd_fail("node", "cannot listen on port %lld: %s", (long long)options.node_api_port,
+                        strerror(-error));
     return run(&component);
 }

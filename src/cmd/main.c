@@ -21,7 +21,10 @@ static const struct {
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 
 static void usage(FILE *to) {
-    fprintf(to, "seapod %s: Kubernetes' pod system in one small program\n\nUsage: seapod VERB [FLAGS]\n\n", SEAPOD_VERSION);
+    fprintf(
+        to,
+        "seapod %s: Kubernetes' pod system in one small program\n\nUsage: seapod VERB [FLAGS]\n\n",
+        SEAPOD_VERSION);
     for (size_t i = 0; i < N_VERBS; i++)
         fprintf(to, "  %-12s %s\n", verbs[i].name, verbs[i].help);
     fprintf(to, "\n\"seapod VERB --help\" lists a verb's flags. Everything else is kubectl.\n");

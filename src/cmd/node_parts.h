@@ -1,5 +1,6 @@
 #pragma once
-// The node as `seapod server` and `seapod node` put it together: options, container runtime, pod network, node agent.
+// The node as `seapod server` and `seapod node` put it together: options, container runtime, pod
+// network, node agent.
 
 #include "cmd/options.h"
 #include "node/node.h"
@@ -11,17 +12,19 @@ typedef struct NodeOptions {
     Str registry_config;
 } NodeOptions;
 
-// Their defaults, and their rows for an option table (returns how many were written to `ret`, at most 16).
+// Their defaults, and their rows for an option table (returns how many were written to `ret`, at
+// most 16).
 void node_options_init(Arena *arena, NodeOptions *options);
 size_t node_options_table(NodeOptions *options, Option *ret);
 
 typedef struct NodeParts NodeParts;
-// Makes runtime, network and node on `loop`; `client` must be the node's own identity. Returns 0, or negative errno with one
-// line in *ret_message (arena).
+// Makes runtime, network and node on `loop`; `client` must be the node's own identity. Returns 0,
+// or negative errno with one line in *ret_message (arena).
 int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client *client,
-                   void (*ready)(void *user, int error), void *user, NodeParts **ret, Str *ret_message)
-    __attribute__((warn_unused_result));
+                   void (*ready)(void *user, int error), void *user, NodeParts **ret,
+                   Str *ret_message) __attribute__((warn_unused_result));
 void node_parts_handle(void *parts, HttpRequest *request); // the node's endpoint, an HttpHandler
 void node_parts_stop(NodeParts *parts, void (*stopped)(void *user), void *user);
-// Removes every container, mount, link and rule of the instance that lives in `options->data_dir`. Returns 0 or negative errno.
+// Removes every container, mount, link and rule of the instance that lives in `options->data_dir`.
+// Returns 0 or negative errno.
 int node_parts_cleanup(Arena *arena, const NodeOptions *options);

@@ -10,7 +10,8 @@
 
 #define MAX_CONFIG (1024 * 1024)
 
-static void __attribute__((noreturn, format(printf, 2, 3))) fail(const char *verb, const char *format, ...) {
+static void __attribute__((noreturn, format(printf, 2, 3)))
+fail(const char *verb, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fprintf(stderr, "seapod %s: ", verb);
@@ -23,7 +24,8 @@ static void __attribute__((noreturn, format(printf, 2, 3))) fail(const char *ver
 static void print_help(const char *verb, const char *usage, const Option *options, size_t n) {
     printf("Usage: seapod %s %s\n\n", verb, usage);
     for (size_t i = 0; i < n; i++) {
-        int width = printf("  --%s %s", options[i].name, options[i].argument ? options[i].argument : "");
+        int width =
+            printf("  --%s %s", options[i].name, options[i].argument ? options[i].argument : "");
         printf("%*s%s\n", width < 34 ? 34 - width : 1, "", options[i].help);
     }
 }
@@ -36,7 +38,8 @@ static const Option *find(const Option *options, size_t n, Str name) {
 }
 
 static void list_add(Arena *arena, OptionList *list, Str item) {
-    list->items = arena_grow(arena, list->items, list->n * sizeof(Str), (list->n + 1) * sizeof(Str));
+    list->items =
+        arena_grow(arena, list->items, list->n * sizeof(Str), (list->n + 1) * sizeof(Str));
     list->items[list->n++] = item;
 }
 
@@ -103,13 +106,15 @@ static void assign_setting(Arena *arena, const char *verb, const char *path, con
     }
     for (size_t i = 0; i < n; i++) {
         Str text = scalar_text(arena, items[i]);
-        const char *wrong = text.ptr ? assign(arena, option, text) : "has a value of the wrong type";
+        const char *wrong =
+            text.ptr ? assign(arena, option, text) : "has a value of the wrong type";
         if (wrong)
             fail(verb, "config %s: setting \"%s\" %s", path, option->name, wrong);
     }
 }
 
-static void read_config(Arena *arena, const char *verb, const char *path, const Option *options, size_t n) {
+static void read_config(Arena *arena, const char *verb, const char *path, const Option *options,
+                        size_t n) {
     Str text;
     int error = read_file(arena, path, &text);
     if (error)
@@ -125,7 +130,8 @@ static void read_config(Arena *arena, const char *verb, const char *path, const 
     for (uint32_t i = 0; i < config->n; i++) {
         const Option *option = find(options, n, config->members[i].key);
         if (!option || str_eq(config->members[i].key, STR("config")))
-            fail(verb, "config %s: unknown setting \"%.*s\"", path, STR_ARG(config->members[i].key));
+            fail(verb, "config %s: unknown setting \"%.*s\"", path,
+                 STR_ARG(config->members[i].key));
         assign_setting(arena, verb, path, option, config->members[i].value);
     }
 }
@@ -135,8 +141,8 @@ typedef struct Given { // one occurrence on the command line
     Str value;
 } Given;
 
-static size_t scan(Arena *arena, const char *verb, const char *usage, const Option *options, size_t n, int argc,
-                   char **argv, OptionList *positional, Given *given) {
+static size_t scan(Arena *arena, const char *verb, const char *usage, const Option *options,
+                   size_t n, int argc, char **argv, OptionList *positional, Given *given) {
     size_t n_given = 0;
     for (int i = 1; i < argc; i++) {
         Str word = str_from(argv[i]);
@@ -177,8 +183,8 @@ static size_t scan(Arena *arena, const char *verb, const char *usage, const Opti
     return n_given;
 }
 
-void options_parse(Arena *arena, const char *verb, const char *usage, const Option *options, size_t n, int argc,
-                   char **argv, OptionList *positional) {
+void options_parse(Arena *arena, const char *verb, const char *usage, const Option *options,
+                   size_t n, int argc, char **argv, OptionList *positional) {
     Given *given = arena_array_of(arena, Given, argc);
     size_t n_given = scan(arena, verb, usage, options, n, argc, argv, positional, given);
     for (size_t i = 0; i < n_given; i++)

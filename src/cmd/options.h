@@ -1,5 +1,6 @@
 #pragma once
-// Long options of a verb as a table, filled from the command line and from a YAML file (`--config`) of the same names.
+// Long options of a verb as a table, filled from the command line and from a YAML file (`--config`)
+// of the same names.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +21,9 @@ typedef struct Option {
     const char *argument, *help;
 } Option;
 
-// Parses argv[1..]; what is no option goes to `positional` (NULL: none allowed). The command line wins over the file that
-// `--config` names (lists: it replaces). `--help` prints and exits 0; a mistake prints one line to stderr and exits 2.
-void options_parse(Arena *arena, const char *verb, const char *usage, const Option *options, size_t n, int argc,
-                   char **argv, OptionList *positional);
+// Parses argv[1..]; what is no option goes to `positional` (NULL: none allowed). The command line
+// wins over the file that
+// `--config` names (lists: it replaces). `--help` prints and exits 0; a mistake prints one line to
+// stderr and exits 2.
+void options_parse(Arena *arena, const char *verb, const char *usage, const Option *options,
+                   size_t n, int argc, char **argv, OptionList *positional);

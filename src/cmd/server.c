@@ -49,34 +49,45 @@ typedef struct Server {
     int exit_code;
 } Server;
 
-// Certificates --------------------------------------------------------------------------------------
+// Certificates
+// --------------------------------------------------------------------------------------
 
 static Str first_service_address(Arena *arena, Str cidr) { // "10.43.0.0/16" -> "10.43.0.1"
-    Str base = str_slice(cidr, 0, (size_t)(str_find(cidr, '/') < 0 ? (ptrdiff_t)cidr.len : str_find(cidr, '/')));
+    Str base = str_slice(
+        cidr, 0, (size_t)(str_find(cidr, '/') < 0 ? (ptrdiff_t)cidr.len : str_find(cidr, '/')));
     ptrdiff_t dot = str_find_last(base, '.');
     return dot < 0 ? base : arena_printf(arena, "%.*s.1", STR_ARG(str_slice(base, 0, (size_t)dot)));
 }
 
 static int issue_serving(Server *server, int64_t now) {
     Options *o = &server->options;
-    Str sans[64] = {STR("localhost"), STR("127.0.0.1"), STR("kubernetes"), STR("kubernetes.default"),
-                    STR("kubernetes.default.svc"), STR("kubernetes.default.svc.cluster.local"), o->node.node_name,
-                    o->node.node_ip, first_service_address(server->arena, o->service_cidr)};
+    Str sans[64] = {STR("localhost"),
+                    STR("127.0.0.1"),
+                    STR("kubernetes"),
+                    STR("kubernetes.default"),
+                    STR("kubernetes.default.svc"),
+                    STR("kubernetes.default.svc.cluster.local"),
+                    o->node.node_name,
+                    o->node.node_ip,
+                    first_service_address(server->arena, o->service_cidr)};
     size_t n = 9;
     for (size_t i = 0; i < o->tls_sans.n && n < 64; i++)
         sans[n++] = o->tls_sans.items[i];
     PkiPair pair, to_node;
     Str masters = STR("system:masters");
-    int error = pki_issue(server->arena, &server->pki.ca, &(PkiSubject){.common_name = STR("kube-apiserver")}, PKI_SERVER,
-                          sans, n, now - CLOCK_SKEW, now + YEAR, &pair);
+    int error = pki_issue(server->arena, &server->pki.ca,
+                          &(PkiSubject){.common_name = STR("kube-apiserver")}, PKI_SERVER, sans, n,
+                          now - CLOCK_SKEW, now + YEAR, &pair);
     if (!error)
-        error = tls_server_context(pair.certificate, pair.key, server->pki.ca.certificate, true, &server->serving_tls);
+        error = tls_server_context(pair.certificate, pair.key, server->pki.ca.certificate, true,
+                                   &server->serving_tls);
     if (!error)
-        error = pki_issue(server->arena, &server->pki.ca, &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1},
+        error = pki_issue(server->arena, &server->pki.ca,
+                          &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1},
                           PKI_CLIENT, NULL, 0, now - CLOCK_SKEW, now + YEAR, &to_node);
     if (!error)
-        error = tls_client_context(server->pki.ca.certificate, to_node.certificate, to_node.key, STR_NONE, false,
-                                   &server->node_tls);
+        error = tls_client_context(server->pki.ca.certificate, to_node.certificate, to_node.key,
+                                   STR_NONE, false, &server->node_tls);
     return error;
 }
 
@@ -85,43 +96,59 @@ static int write_admin_kubeconfig(Server *server) {
     int64_t now = loop_wall(server->loop);
     Str masters = STR("system:masters");
     PkiPair admin;
-    int error = pki_issue(server->arena, &server->pki.ca, &(PkiSubject){STR("kubernetes-admin"), &masters, 1}, PKI_CLIENT,
-                          NULL, 0, now - CLOCK_SKEW, now + YEAR, &admin);
+    int error = pki_issue(server->arena, &server->pki.ca,
+                          &(PkiSubject){STR("kubernetes-admin"), &masters, 1}, PKI_CLIENT, NULL, 0,
+                          now - CLOCK_SKEW, now + YEAR, &admin);
     if (error)
         return error;
-    Str host = str_eq(o->bind_address, STR("0.0.0.0")) || str_eq(o->bind_address, STR("::")) ? STR("127.0.0.1")
-                                                                                                : o->bind_address;
-    Str url = arena_printf(server->arena, "https://%.*s:%d", STR_ARG(host), (int)http_server_port(server->http));
-    Str text = kubeconfig_write(server->arena, url, server->pki.ca.certificate, &admin, STR("kubernetes-admin"));
+    Str host = str_eq(o->bind_address, STR("0.0.0.0")) || str_eq(o->bind_address, STR("::"))
+                   ? STR("127.0.0.1")
+                   : o->bind_address;
+    Str url = arena_printf(server->arena, "https://%.*s:%d", STR_ARG(host),
+                           (int)http_server_port(server->http));
+    Str text = kubeconfig_write(server->arena, url, server->pki.ca.certificate, &admin,
+                                STR("kubernetes-admin"));
     return cmd_write_file(arena_cstr(server->arena, o->write_kubeconfig), text, 0600);
 }
 
-// Clients of this process ----------------------------------------------------------------------------
+// Clients of this process
+// ----------------------------------------------------------------------------
 
-static Client *local_client(Server *server, Str user, const Str *groups, size_t n_groups, Str agent) {
-    HttpPeer peer = {.address = STR("@"), .local = true, .user = user, .groups = groups, .n_groups = n_groups};
-    HttpClient *transport = http_client_new_local(server->loop, server->loop, api_handle, server->api, &peer);
+static Client *local_client(Server *server, Str user, const Str *groups, size_t n_groups,
+                            Str agent) {
+    HttpPeer peer = {
+        .address = STR("@"), .local = true, .user = user, .groups = groups, .n_groups = n_groups};
+    HttpClient *transport =
+        http_client_new_local(server->loop, server->loop, api_handle, server->api, &peer);
     return client_new(server->loop, transport, agent);
 }
 
 static Client *controller_client(void *user, Str name) {
     Server *server = user;
-    static const Str groups[] = {{"system:serviceaccounts", 22}, {"system:serviceaccounts:kube-system", 34}};
-    if (server->n_controller_clients == sizeof server->controller_clients / sizeof *server->controller_clients)
+    static const Str groups[] = {{"system:serviceaccounts", 22},
+                                 {"system:serviceaccounts:kube-system", 34}};
+    if (server->n_controller_clients ==
+        sizeof server->controller_clients / sizeof *server->controller_clients)
         abort();
-    Str account = arena_printf(server->arena, "system:serviceaccount:kube-system:%.*s", STR_ARG(name));
+    Str account =
+        arena_printf(server->arena, "system:serviceaccount:kube-system:%.*s", STR_ARG(name));
     return server->controller_clients[server->n_controller_clients++] =
                local_client(server, account, groups, 2, STR("seapod-controllers/" SEAPOD_VERSION));
 }
 
 static HttpClient *client_of_node(void *user, Str node_name) {
     Server *server = user;
-    return server->node && str_eq(node_name, server->options.node.node_name) ? server->node_http_client : NULL;
+    return server->node && str_eq(node_name, server->options.node.node_name)
+               ? server->node_http_client
+               : NULL;
 }
 
-// Start and stop ---------------------------------------------------------------------------------------
+// Start and stop
+// ---------------------------------------------------------------------------------------
 
-static void closed(void *user) { loop_stop(((Server *)user)->loop); }
+static void closed(void *user) {
+    loop_stop(((Server *)user)->loop);
+}
 
 static void stop_control_plane(void *user) {
     Server *server = user;
@@ -174,7 +201,8 @@ static bool start_node(Server *server) {
     Str user = arena_printf(server->arena, "system:node:%.*s", STR_ARG(o->node_name)), message;
     static const Str groups[] = {{"system:nodes", 12}};
     server->node_client = local_client(server, user, groups, 1, STR("seapod-node/" SEAPOD_VERSION));
-    int error = node_parts_new(server->arena, server->loop, o, server->node_client, on_node_ready, server, &server->node, &message);
+    int error = node_parts_new(server->arena, server->loop, o, server->node_client, on_node_ready,
+                               server, &server->node, &message);
     if (error) {
         give_up(server, "node", message);
         return false;
@@ -182,16 +210,18 @@ static bool start_node(Server *server) {
     HttpPeer peer = {.address = STR("@"), .local = true, .user = STR("system:apiserver")};
     server->node_http_client =
         http_client_new_local(server->loop, server->loop, node_parts_handle, server->node, &peer);
-    error = http_server_new(&(HttpServerConfig){.loop = server->loop,
-                                                .address = arena_cstr(server->arena, server->options.bind_address),
-                                                .port = (uint16_t)o->node_api_port,
-                                                .tls = server->serving_tls,
-                                                .handler = node_parts_handle,
-                                                .user = server->node},
-                            &server->node_http);
+    error = http_server_new(
+        &(HttpServerConfig){.loop = server->loop,
+                            .address = arena_cstr(server->arena, server->options.bind_address),
+                            .port = (uint16_t)o->node_api_port,
+                            .tls = server->serving_tls,
+                            .handler = node_parts_handle,
+                            .user = server->node},
+        &server->node_http);
     if (error)
         give_up(server, "node endpoint",
-                arena_printf(server->arena, "port %lld: %s", (long long)o->node_api_port, strerror(-error)));
+                arena_printf(server->arena, "port %lld: %s", (long long)o->node_api_port,
+                             strerror(-error)));
     return !error;
 }
 
@@ -203,29 +233,34 @@ static void on_api_ready(void *user, int error) {
         return;
     }
     if (o->write_kubeconfig.len && (error = write_admin_kubeconfig(server))) {
-        give_up(server, "kubeconfig", arena_printf(server->arena, "%.*s: %s", STR_ARG(o->write_kubeconfig), strerror(-error)));
+        give_up(server, "kubeconfig",
+                arena_printf(server->arena, "%.*s: %s", STR_ARG(o->write_kubeconfig),
+                             strerror(-error)));
         return;
     }
     static const Str no_groups[1];
     char *message = NULL;
-    server->controllers = controllers_new(&(ControllersConfig){.loop = server->loop,
-                                                               .client = controller_client,
-                                                               .user = server,
-                                                               .selection = o->controllers,
-                                                               .cluster_ca = server->pki.ca.certificate},
-                                          &message);
+    server->controllers =
+        controllers_new(&(ControllersConfig){.loop = server->loop,
+                                             .client = controller_client,
+                                             .user = server,
+                                             .selection = o->controllers,
+                                             .cluster_ca = server->pki.ca.certificate},
+                        &message);
     if (!server->controllers) {
         give_up(server, "controllers", str_from(message));
         return;
     }
     if (!o->no_scheduler) {
-        server->scheduler_client =
-            local_client(server, STR("system:kube-scheduler"), no_groups, 0, STR("seapod-scheduler/" SEAPOD_VERSION));
-        server->scheduler = scheduler_new(&(SchedulerConfig){.loop = server->loop, .client = server->scheduler_client});
+        server->scheduler_client = local_client(server, STR("system:kube-scheduler"), no_groups, 0,
+                                                STR("seapod-scheduler/" SEAPOD_VERSION));
+        server->scheduler = scheduler_new(
+            &(SchedulerConfig){.loop = server->loop, .client = server->scheduler_client});
     }
     if (!o->no_node && !start_node(server))
         return;
-    log_info("server", "serving", "port=%d kubeconfig=%.*s", (int)http_server_port(server->http), STR_ARG(o->write_kubeconfig));
+    log_info("server", "serving", "port=%d kubeconfig=%.*s", (int)http_server_port(server->http),
+             STR_ARG(o->write_kubeconfig));
 }
 
 static int open_store(Server *server) {
@@ -235,12 +270,14 @@ static int open_store(Server *server) {
         return 0;
     }
     if (!str_eq(o->store, STR("sqlite")))
-        return cmd_fail("server", "--store %.*s is not supported (sqlite and memory are)", STR_ARG(o->store));
+        return cmd_fail("server", "--store %.*s is not supported (sqlite and memory are)",
+                        STR_ARG(o->store));
     char *message = NULL;
     Str path = arena_printf(server->arena, "%.*s/store.db", STR_ARG(o->node.data_dir));
     int error = store_sqlite_open(server->loop, path.ptr, &server->store, &message);
     if (error)
-        return cmd_fail("server", "%s: %s", path.ptr, message ? message : strerror(error < 0 ? -error : EINVAL));
+        return cmd_fail("server", "%s: %s", path.ptr,
+                        message ? message : strerror(error < 0 ? -error : EINVAL));
     return 0;
 }
 
@@ -251,7 +288,8 @@ static int open_api(Server *server) {
                         .service_account_key = server->pki.service_account_key,
                         .service_account_publics = &server->pki.service_account_public,
                         .n_service_account_publics = 1,
-                        .service_account_issuer = STR("https://kubernetes.default.svc.cluster.local"),
+                        .service_account_issuer =
+                            STR("https://kubernetes.default.svc.cluster.local"),
                         .cluster_ca = server->pki.ca.certificate,
                         .service_cidr = o->service_cidr,
                         .cluster_dns = o->node.cluster_dns,
@@ -263,13 +301,14 @@ static int open_api(Server *server) {
     int error = api_new(&config, on_api_ready, server, &server->api);
     if (error)
         return cmd_fail("server", "API server: %s", strerror(-error));
-    error = http_server_new(&(HttpServerConfig){.loop = server->loop,
-                                                .address = arena_cstr(server->arena, o->bind_address),
-                                                .port = (uint16_t)o->secure_port,
-                                                .tls = server->serving_tls,
-                                                .handler = api_handle,
-                                                .user = server->api},
-                            &server->http);
+    error =
+        http_server_new(&(HttpServerConfig){.loop = server->loop,
+                                            .address = arena_cstr(server->arena, o->bind_address),
+                                            .port = (uint16_t)o->secure_port,
+                                            .tls = server->serving_tls,
+                                            .handler = api_handle,
+                                            .user = server->api},
+                        &server->http);
     if (error)
         return cmd_fail("server", "cannot listen on %.*s port %lld: %s", STR_ARG(o->bind_address),
                         (long long)o->secure_port, strerror(-error));
@@ -285,23 +324,31 @@ static void parse(Server *server, int argc, char **argv) {
                    .verbosity = 2};
     node_options_init(server->arena, &o->node);
     Option table[32] = {
-        {"config", OPTION_STRING, &o->config, "FILE", "these settings in YAML; the command line wins"},
+        {"config", OPTION_STRING, &o->config, "FILE",
+         "these settings in YAML; the command line wins"},
         {"bind-address", OPTION_STRING, &o->bind_address, "IP", "to listen on (default 0.0.0.0)"},
         {"secure-port", OPTION_NUMBER, &o->secure_port, "PORT", "of the API (default 6443)"},
-        {"tls-san", OPTION_LIST, &o->tls_sans, "NAME", "one more name or address in the serving certificate"},
-        {"write-kubeconfig", OPTION_STRING, &o->write_kubeconfig, "FILE", "the administrator's (default DATA_DIR/kubeconfig)"},
-        {"service-cidr", OPTION_STRING, &o->service_cidr, "CIDR", "of cluster IPs (default 10.43.0.0/16)"},
+        {"tls-san", OPTION_LIST, &o->tls_sans, "NAME",
+         "one more name or address in the serving certificate"},
+        {"write-kubeconfig", OPTION_STRING, &o->write_kubeconfig, "FILE",
+         "the administrator's (default DATA_DIR/kubeconfig)"},
+        {"service-cidr", OPTION_STRING, &o->service_cidr, "CIDR",
+         "of cluster IPs (default 10.43.0.0/16)"},
         {"store", OPTION_STRING, &o->store, "KIND", "sqlite (default) or memory"},
-        {"controllers", OPTION_STRING, &o->controllers, "LIST", "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""},
+        {"controllers", OPTION_STRING, &o->controllers, "LIST",
+         "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""},
         {"no-node", OPTION_FLAG, &o->no_node, NULL, "control plane only"},
-        {"no-scheduler", OPTION_FLAG, &o->no_scheduler, NULL, "leave scheduling to another process"},
-        {"v", OPTION_NUMBER, &o->verbosity, "LEVEL", "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
+        {"no-scheduler", OPTION_FLAG, &o->no_scheduler, NULL,
+         "leave scheduling to another process"},
+        {"v", OPTION_NUMBER, &o->verbosity, "LEVEL",
+         "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
     };
     size_t n = 11;
     n += node_options_table(&o->node, table + n);
     options_parse(server->arena, "server", "[FLAGS]", table, n, argc, argv, NULL);
     if (!o->write_kubeconfig.len)
-        o->write_kubeconfig = arena_printf(server->arena, "%.*s/kubeconfig", STR_ARG(o->node.data_dir));
+        o->write_kubeconfig =
+            arena_printf(server->arena, "%.*s/kubeconfig", STR_ARG(o->node.data_dir));
     log_set_level((LogLevel)(o->verbosity < 0 ? 0 : o->verbosity > 4 ? 4 : o->verbosity));
 }
 
@@ -324,7 +371,8 @@ int cmd_server(int argc, char **argv) {
     if (error)
         return cmd_fail("server", "data directory %.*s: %s", STR_ARG(data_dir), strerror(-error));
     if (!o->no_node && cmd_check_host(server->arena, true, &lacks) > 0)
-        return cmd_fail("server", "this host cannot run pods yet (see seapod check):\n%.*s", STR_ARG(lacks));
+        return cmd_fail("server", "this host cannot run pods yet (see seapod check):\n%.*s",
+                        STR_ARG(lacks));
     server->loop = loop_new();
     if (open_store(server) != 0)
         return 1;

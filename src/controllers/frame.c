@@ -6,7 +6,8 @@
 
 #include "base/log.h"
 
-// Names as kube-controller-manager's --controllers knows them, and the service account each one acts as.
+// Names as kube-controller-manager's --controllers knows them, and the service account each one
+// acts as.
 static const struct {
     const char *name;
     Controller *(*start)(Controllers *all);
@@ -119,7 +120,8 @@ static void begin(void *user, Str key) {
 }
 
 void controller_init(Controller *controller, Controllers *all, const char *name, int workers,
-                     void (*reconcile)(Reconcile *reconcile), void (*stop)(Controller *controller)) {
+                     void (*reconcile)(Reconcile *reconcile),
+                     void (*stop)(Controller *controller)) {
     controller->name = name;
     controller->all = all;
     controller->loop = all->config.loop;
@@ -139,13 +141,14 @@ static void count_synced(void *user) {
 
 static void ignore_change(void *user, const InformerObject *old, const InformerObject *now) {}
 
-Informer *controller_informer(Controller *controller, const Resource *resource, Str field_selector) {
+Informer *controller_informer(Controller *controller, const Resource *resource,
+                              Str field_selector) {
     static const InformerHandler wait = {.on_change = ignore_change, .on_synced = count_synced};
     Controllers *all = controller->all;
     SharedInformer *shared, *found = NULL;
-    list_for_each(shared, &all->informers, link)
-        if (shared->resource == resource && str_eq(shared->field_selector, field_selector))
-            found = shared;
+    list_for_each(shared, &all->informers, link) if (shared->resource == resource &&
+                                                     str_eq(shared->field_selector, field_selector))
+        found = shared;
     if (!found) {
         found = calloc(1, sizeof *found);
         assert(found);
@@ -172,7 +175,9 @@ void controller_follow(Controller *controller, Informer *informer) {
 
 void controller_enqueue_after(Controller *controller, Str namespace_, Str name, int64_t delay_ns) {
     _arena_free_ Arena *arena = arena_new();
-    work_queue_add_after(controller->queue, arena_printf(arena, "%.*s/%.*s", STR_ARG(namespace_), STR_ARG(name)), delay_ns);
+    work_queue_add_after(controller->queue,
+                         arena_printf(arena, "%.*s/%.*s", STR_ARG(namespace_), STR_ARG(name)),
+                         delay_ns);
 }
 
 void controller_enqueue(Controller *controller, Str namespace_, Str name) {
@@ -189,9 +194,10 @@ bool reconcile_should_retry(const Reconcile *reconcile, const ClientResult *resu
         return false;
     if (result->code == 409)
         return !result->status || !str_eq(result->status->reason, STR("AlreadyExists"));
-    log_warn("controllers", "request failed", "controller=%s key=%.*s code=%d message=\"%.*s\"", reconcile->controller->name,
-             STR_ARG(reconcile->key), result->code,
-             STR_ARG(result->status ? result->status->message : str_from(strerror(result->error < 0 ? -result->error : 0))));
+    log_warn("controllers", "request failed", "controller=%s key=%.*s code=%d message=\"%.*s\"",
+             reconcile->controller->name, STR_ARG(reconcile->key), result->code,
+             STR_ARG(result->status ? result->status->message
+                                    : str_from(strerror(result->error < 0 ? -result->error : 0))));
     return true;
 }
 
@@ -200,11 +206,13 @@ void reconcile_finish(void *user, const ClientResult *result) {
     reconcile_done(reconcile, reconcile_should_retry(reconcile, result));
 }
 
-void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name, const Type *type) {
+void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name,
+                       const Type *type) {
     const InformerObject *object = informer_get(informer, namespace_, name);
     if (!object)
         return NULL;
     void *out = arena_zalloc(reconcile->arena, type->struct_size);
-    Str json = arena_str(reconcile->arena, bytes_str(object->bytes)); // the cache may drop it meanwhile
+    Str json =
+        arena_str(reconcile->arena, bytes_str(object->bytes)); // the cache may drop it meanwhile
     return typed_from_json(reconcile->arena, type, json, out) == 0 ? out : NULL;
 }

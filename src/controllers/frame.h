@@ -1,9 +1,11 @@
 #pragma once
-// What every controller is made of: shared informers that put keys in a queue, and one reconcile at a time per key, which looks
-// at the world as it is (never at what changed) and takes one step or several towards what should be.
+// What every controller is made of: shared informers that put keys in a queue, and one reconcile at
+// a time per key, which looks at the world as it is (never at what changed) and takes one step or
+// several towards what should be.
 //
-// A controller's file holds a struct whose first member is Controller, a start function named in the table of
-// frame.c, and a reconcile function. A reconcile ends with exactly one reconcile_done(), now or in a later callback.
+// A controller's file holds a struct whose first member is Controller, a start function named in
+// the table of frame.c, and a reconcile function. A reconcile ends with exactly one
+// reconcile_done(), now or in a later callback.
 
 #include "client/event.h"
 #include "client/informer.h"
@@ -34,8 +36,8 @@ struct Controller {
 // Called by a start function: names the controller, its client and its queue.
 void controller_init(Controller *controller, Controllers *all, const char *name, int workers,
                      void (*reconcile)(Reconcile *reconcile), void (*stop)(Controller *controller));
-// The shared informer of a collection, or of the part of it that `field_selector` names (may be empty); made at its first use. The
-// controller begins once all its informers are synced.
+// The shared informer of a collection, or of the part of it that `field_selector` names (may be
+// empty); made at its first use. The controller begins once all its informers are synced.
 Informer *controller_informer(Controller *controller, const Resource *resource, Str field_selector);
 // Queues "namespace/name" of every object of that informer that appears, changes or goes.
 void controller_follow(Controller *controller, Informer *informer);
@@ -45,12 +47,16 @@ const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len);
 
 // `retry`: the key comes again, later and later each time.
 void reconcile_done(Reconcile *reconcile, bool retry);
-// Logs why a call failed and says whether trying again makes sense (conflicts and races: soon and silently).
+// Logs why a call failed and says whether trying again makes sense (conflicts and races: soon and
+// silently).
 bool reconcile_should_retry(const Reconcile *reconcile, const ClientResult *result);
-// The end of most reconciles: a ClientDone whose user is the Reconcile. 404 and 409 AlreadyExists count as success.
+// The end of most reconciles: a ClientDone whose user is the Reconcile. 404 and 409 AlreadyExists
+// count as success.
 void reconcile_finish(void *reconcile, const ClientResult *result);
-// The object in that informer as a struct of `type`, in the reconcile's arena; NULL when it is not there.
-void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name, const Type *type);
+// The object in that informer as a struct of `type`, in the reconcile's arena; NULL when it is not
+// there.
+void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name,
+                       const Type *type);
 
 // The start functions, one per file.
 Controller *namespace_controller_start(Controllers *all);

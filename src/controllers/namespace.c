@@ -1,8 +1,10 @@
-// Empties a namespace that is being deleted, pods first, and then lets it go: removes the finalizer "kubernetes".
-// https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/, KEP-5080 (ordered deletion)
+// Empties a namespace that is being deleted, pods first, and then lets it go: removes the finalizer
+// "kubernetes". https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/,
+// KEP-5080 (ordered deletion)
 //
-// One round deletes a collection and looks whether anything is left of it. What has finalizers or a grace period takes
-// its time: an informer over just that collection wakes the reconcile when its objects go.
+// One round deletes a collection and looks whether anything is left of it. What has finalizers or a
+// grace period takes its time: an informer over just that collection wakes the reconcile when its
+// objects go.
 #include <assert.h>
 #include <stdlib.h>
 
@@ -28,13 +30,15 @@ typedef struct Round {
 
 static const Resource *content(size_t index) {
     const Resource *resource = kinds_resource_at(index);
-    return resource && resource->namespaced && resource->stored && (resource->verbs & VERB_DELETECOLLECTION) &&
-                   !resource->storage_version.len
+    return resource && resource->namespaced && resource->stored &&
+                   (resource->verbs & VERB_DELETECOLLECTION) && !resource->storage_version.len
                ? resource
                : NULL;
 }
 
-static bool is_pods(const Resource *resource) { return resource == kinds_resource_core_v1_pods(); }
+static bool is_pods(const Resource *resource) {
+    return resource == kinds_resource_core_v1_pods();
+}
 
 static void forget(NamespaceController *self, Str namespace_) {
     Remains *remains = map_remove(self->watched, namespace_);
@@ -60,7 +64,8 @@ static void wait_for(NamespaceController *self, Str namespace_, size_t resource)
     assert(remains);
     remains->self = self;
     remains->resource = resource;
-    remains->informer = informer_new(self->base.client, kinds_resource_at(resource), namespace_, STR_NONE, STR_NONE);
+    remains->informer = informer_new(self->base.client, kinds_resource_at(resource), namespace_,
+                                     STR_NONE, STR_NONE);
     informer_add_handler(remains->informer, &handler, remains);
     map_put(self->watched, namespace_, remains);
 }
@@ -97,7 +102,9 @@ static void on_deleted(void *user, const ClientResult *result) {
         reconcile_done(r, reconcile_should_retry(r, result));
         return;
     }
-    ClientTarget target = {.resource = kinds_resource_at(round->resource), .namespace_ = r->name, .query = STR("limit=1")};
+    ClientTarget target = {.resource = kinds_resource_at(round->resource),
+                           .namespace_ = r->name,
+                           .query = STR("limit=1")};
     client_list(r->controller->client, &target, on_left, r);
 }
 
@@ -107,7 +114,8 @@ static void finalize(Reconcile *r) {
     const InformerObject *object = informer_get(self->namespaces, STR(""), r->name);
     Value *ns;
     ParseError error;
-    if (!object || value_parse_json(r->arena, arena_str(r->arena, bytes_str(object->bytes)), NULL, &ns, &error) != 0) {
+    if (!object || value_parse_json(r->arena, arena_str(r->arena, bytes_str(object->bytes)), NULL,
+                                    &ns, &error) != 0) {
         reconcile_done(r, false);
         return;
     }
@@ -117,7 +125,9 @@ static void finalize(Reconcile *r) {
             value_remove_item(finalizers, i--);
     _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
     value_write_json(ns, &body);
-    ClientTarget target = {.resource = kinds_resource_core_v1_namespaces(), .name = r->name, .subresource = STR("finalize")};
+    ClientTarget target = {.resource = kinds_resource_core_v1_namespaces(),
+                           .name = r->name,
+                           .subresource = STR("finalize")};
     client_update(self->base.client, &target, buf_view(&body), reconcile_finish, r);
 }
 
@@ -173,7 +183,8 @@ Controller *namespace_controller_start(Controllers *all) {
     assert(self);
     self->watched = map_new();
     controller_init(&self->base, all, "namespace-controller", 10, reconcile, stop);
-    self->namespaces = controller_informer(&self->base, kinds_resource_core_v1_namespaces(), STR(""));
+    self->namespaces =
+        controller_informer(&self->base, kinds_resource_core_v1_namespaces(), STR(""));
     controller_follow(&self->base, self->namespaces);
     return &self->base;
 }

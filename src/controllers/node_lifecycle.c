@@ -42,7 +42,8 @@ static bool is_managed(const Node *node, Str key, bool *ret_wanted) {
     }
     for (size_t i = 0; i < N_TAINTS; i++)
         if (str_eq(key, taints_by_condition[i].taint)) {
-            *ret_wanted = has_condition(node, taints_by_condition[i].condition, taints_by_condition[i].status);
+            *ret_wanted = has_condition(node, taints_by_condition[i].condition,
+                                        taints_by_condition[i].status);
             return true;
         }
     return false;
@@ -50,12 +51,14 @@ static bool is_managed(const Node *node, Str key, bool *ret_wanted) {
 
 static bool has_taint(const Node *node, Str key) {
     for (size_t i = 0; i < node->spec.taints.len; i++)
-        if (str_eq(node->spec.taints.items[i].key, key) && str_eq(node->spec.taints.items[i].effect, STR("NoSchedule")))
+        if (str_eq(node->spec.taints.items[i].key, key) &&
+            str_eq(node->spec.taints.items[i].effect, STR("NoSchedule")))
             return true;
     return false;
 }
 
-static void add_taint(Arena *arena, Value *taints, Str key, Str value, Str effect, int64_t time_added) {
+static void add_taint(Arena *arena, Value *taints, Str key, Str value, Str effect,
+                      int64_t time_added) {
     Value *taint = value_new_object(arena);
     value_set_str(arena, taint, STR("key"), key);
     if (value.len)
@@ -72,7 +75,8 @@ static Value *wanted_taints(Arena *arena, const Node *node, int64_t now) {
     bool changed = false, wanted;
     for (size_t i = 0; i < node->spec.taints.len; i++) {
         const Taint *taint = &node->spec.taints.items[i];
-        if (str_eq(taint->effect, STR("NoSchedule")) && is_managed(node, taint->key, &wanted) && !wanted)
+        if (str_eq(taint->effect, STR("NoSchedule")) && is_managed(node, taint->key, &wanted) &&
+            !wanted)
             changed = true;
         else
             add_taint(arena, taints, taint->key, taint->value, taint->effect, taint->time_added);
@@ -90,14 +94,18 @@ static Value *wanted_taints(Arena *arena, const Node *node, int64_t now) {
 static void patch(Reconcile *r, Value *object, Str subresource) {
     Buf body = BUF_INIT(VALUE_MAX_BYTES);
     value_write_json(object, &body);
-    ClientTarget target = {.resource = kinds_resource_core_v1_nodes(), .name = r->name, .subresource = subresource};
-    client_patch(r->controller->client, &target, PATCH_STRATEGIC, buf_view(&body), reconcile_finish, r);
+    ClientTarget target = {
+        .resource = kinds_resource_core_v1_nodes(), .name = r->name, .subresource = subresource};
+    client_patch(r->controller->client, &target, PATCH_STRATEGIC, buf_view(&body), reconcile_finish,
+                 r);
     buf_deinit(&body);
 }
 
 static void patch_taints(Reconcile *r, const Node *node, Value *taints) {
-    Value *object = value_new_object(r->arena), *spec = value_new_object(r->arena), *metadata = value_new_object(r->arena);
-    value_set_str(r->arena, metadata, STR("resourceVersion"), node->metadata.resource_version); // the list is replaced whole
+    Value *object = value_new_object(r->arena), *spec = value_new_object(r->arena),
+          *metadata = value_new_object(r->arena);
+    value_set_str(r->arena, metadata, STR("resourceVersion"),
+                  node->metadata.resource_version); // the list is replaced whole
     value_set(r->arena, object, STR("metadata"), metadata);
     value_set(r->arena, spec, STR("taints"), taints);
     value_set(r->arena, object, STR("spec"), spec);
@@ -105,7 +113,8 @@ static void patch_taints(Reconcile *r, const Node *node, Value *taints) {
 }
 
 static void patch_unknown(Reconcile *r, const Node *node, int64_t now) {
-    static const Str types[] = {{"Ready", 5}, {"MemoryPressure", 14}, {"DiskPressure", 12}, {"PIDPressure", 11}};
+    static const Str types[] = {
+        {"Ready", 5}, {"MemoryPressure", 14}, {"DiskPressure", 12}, {"PIDPressure", 11}};
     Value *object = value_new_object(r->arena), *status = value_new_object(r->arena);
     Value *conditions = value_new_array(r->arena);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -115,7 +124,8 @@ static void patch_unknown(Reconcile *r, const Node *node, int64_t now) {
         value_set_str(r->arena, condition, STR("type"), types[i]);
         value_set_str(r->arena, condition, STR("status"), STR("Unknown"));
         value_set_str(r->arena, condition, STR("reason"), STR("NodeStatusUnknown"));
-        value_set_str(r->arena, condition, STR("message"), STR("Kubelet stopped posting node status."));
+        value_set_str(r->arena, condition, STR("message"),
+                      STR("Kubelet stopped posting node status."));
         value_set_str(r->arena, condition, STR("lastTransitionTime"), time_format(r->arena, now));
         value_push(r->arena, conditions, condition);
     }
@@ -126,7 +136,8 @@ static void patch_unknown(Reconcile *r, const Node *node, int64_t now) {
 
 // When the node was last heard of: its lease, or while it has none, its creation.
 static int64_t last_heard(Reconcile *r, NodeLifecycleController *self, const Node *node) {
-    Lease *lease = reconcile_object(r, self->leases, STR("kube-node-lease"), r->name, kinds_type_Lease());
+    Lease *lease =
+        reconcile_object(r, self->leases, STR("kube-node-lease"), r->name, kinds_type_Lease());
     if (lease && lease->spec.renew_time > node->metadata.creation_timestamp)
         return lease->spec.renew_time;
     return node->metadata.creation_timestamp;
@@ -153,14 +164,17 @@ static void reconcile(Reconcile *r) {
         reconcile_done(r, false);
 }
 
-static void stop(Controller *controller) { free(controller); }
+static void stop(Controller *controller) {
+    free(controller);
+}
 
 Controller *node_lifecycle_controller_start(Controllers *all) {
     NodeLifecycleController *self = calloc(1, sizeof *self);
     assert(self);
     controller_init(&self->base, all, "node-controller", 4, reconcile, stop);
     self->nodes = controller_informer(&self->base, kinds_resource_core_v1_nodes(), STR(""));
-    self->leases = controller_informer(&self->base, kinds_resource_coordination_v1_leases(), STR_NONE);
+    self->leases =
+        controller_informer(&self->base, kinds_resource_coordination_v1_leases(), STR_NONE);
     controller_follow(&self->base, self->nodes);
     return &self->base;
 }

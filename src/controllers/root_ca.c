@@ -1,4 +1,5 @@
-// Every namespace has a ConfigMap "kube-root-ca.crt" with the cluster's CA, which pods mount beside their token.
+// Every namespace has a ConfigMap "kube-root-ca.crt" with the cluster's CA, which pods mount beside
+// their token.
 // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-token-volume
 #include <assert.h>
 #include <stdlib.h>
@@ -13,14 +14,17 @@ typedef struct RootCaController {
 } RootCaController;
 
 static Str body_of(Arena *arena, Str ca) {
-    Value *object = value_new_object(arena), *metadata = value_new_object(arena), *data = value_new_object(arena);
+    Value *object = value_new_object(arena), *metadata = value_new_object(arena),
+          *data = value_new_object(arena);
     Value *annotations = value_new_object(arena);
     value_set_str(arena, object, STR("apiVersion"), STR("v1"));
     value_set_str(arena, object, STR("kind"), STR("ConfigMap"));
     value_set_str(arena, metadata, STR("name"), NAME);
     value_set_str(arena, annotations, STR("kubernetes.io/description"),
-                  STR("Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
-                      "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
+                  STR("Contains a CA bundle that can be used to verify the kube-apiserver when "
+                      "using internal endpoints such as the "
+                      "internal service IP or kubernetes.default.svc. No other usage is guaranteed "
+                      "across distributions of "
                       "Kubernetes clusters."));
     value_set(arena, metadata, STR("annotations"), annotations);
     value_set(arena, object, STR("metadata"), metadata);
@@ -56,15 +60,19 @@ static void on_config_map(void *user, const InformerObject *old, const InformerO
     controller_enqueue(user, STR(""), now ? now->namespace_ : old->namespace_);
 }
 
-static void stop(Controller *controller) { free(controller); }
+static void stop(Controller *controller) {
+    free(controller);
+}
 
 Controller *root_ca_controller_start(Controllers *all) {
     static const InformerHandler watch_maps = {.on_change = on_config_map};
     RootCaController *self = calloc(1, sizeof *self);
     assert(self);
     controller_init(&self->base, all, "root-ca-cert-publisher", 4, reconcile, stop);
-    self->config_maps = controller_informer(&self->base, kinds_resource_core_v1_configmaps(), STR("metadata.name=kube-root-ca.crt"));
-    self->namespaces = controller_informer(&self->base, kinds_resource_core_v1_namespaces(), STR(""));
+    self->config_maps = controller_informer(&self->base, kinds_resource_core_v1_configmaps(),
+                                            STR("metadata.name=kube-root-ca.crt"));
+    self->namespaces =
+        controller_informer(&self->base, kinds_resource_core_v1_namespaces(), STR(""));
     informer_add_handler(self->config_maps, &watch_maps, self);
     controller_follow(&self->base, self->namespaces);
     return &self->base;

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "node/endpoint.h"
 #include "node/images.h"
-#include "node/node_status.h"
+#include "node/node_reporter.h"
 #include "node/pod_worker.h"
 #include "node/references.h"
 
@@ -22,17 +22,21 @@ static Str *copy_strings(Arena *arena, const Str *items, size_t n) {
 static void copy_config(NodeAgent *agent, const NodeConfig *config) {
     Arena *arena = agent->arena;
     agent->config = *config;
-    Str *strings[] = {&agent->config.name, &agent->config.address, &agent->config.data_directory, &agent->config.log_directory,
-                      &agent->config.cgroup_parent, &agent->config.cluster_dns, &agent->config.cluster_domain,
-                      &agent->config.image_program, &agent->config.registry_config};
+    Str *strings[] = {&agent->config.name,           &agent->config.address,
+                      &agent->config.data_directory, &agent->config.log_directory,
+                      &agent->config.cgroup_parent,  &agent->config.cluster_dns,
+                      &agent->config.cluster_domain, &agent->config.image_program,
+                      &agent->config.registry_config};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         *strings[i] = arena_str(arena, *strings[i]);
     agent->config.labels = copy_strings(arena, config->labels, config->n_labels);
     agent->config.taints = copy_strings(arena, config->taints, config->n_taints);
-    agent->config.registry_mirrors = copy_strings(arena, config->registry_mirrors, config->n_registry_mirrors);
+    agent->config.registry_mirrors =
+        copy_strings(arena, config->registry_mirrors, config->n_registry_mirrors);
 }
 
-// Pods ---------------------------------------------------------------------------------------------
+// Pods
+// ---------------------------------------------------------------------------------------------
 
 static void on_pod(void *user, const InformerObject *old, const InformerObject *now) {
     NodeAgent *agent = user;
@@ -48,7 +52,9 @@ static void on_pod(void *user, const InformerObject *old, const InformerObject *
         pod_worker_gone(worker);
 }
 
-void agent_forget(NodeAgent *agent, PodWorker *worker) { map_remove(agent->workers, pod_worker_uid(worker)); }
+void agent_forget(NodeAgent *agent, PodWorker *worker) {
+    map_remove(agent->workers, pod_worker_uid(worker));
+}
 
 PodWorker *agent_find_pod(NodeAgent *agent, Str namespace_, Str name, Str uid) {
     if (uid.len)
@@ -58,10 +64,12 @@ PodWorker *agent_find_pod(NodeAgent *agent, Str namespace_, Str name, Str uid) {
 }
 
 Str agent_pod_directory(NodeAgent *agent, Arena *arena, Str uid) {
-    return arena_printf(arena, "%.*s/pods/%.*s", STR_ARG(agent->config.data_directory), STR_ARG(uid));
+    return arena_printf(arena, "%.*s/pods/%.*s", STR_ARG(agent->config.data_directory),
+                        STR_ARG(uid));
 }
 
-// Sandboxes of pods that were deleted while no agent ran ----------------------------------------------
+// Sandboxes of pods that were deleted while no agent ran
+// ----------------------------------------------
 
 typedef struct Orphans {
     NodeAgent *agent;
@@ -79,7 +87,8 @@ static void sort_sandbox(void *user, const Sandbox *sandbox) {
     Orphans *orphans = user;
     if (orphans->n_known == orphans->capacity) {
         size_t more = orphans->capacity ? orphans->capacity * 2 : 64;
-        orphans->known = arena_grow(orphans->arena, orphans->known, orphans->capacity * sizeof(Str), more * sizeof(Str));
+        orphans->known = arena_grow(orphans->arena, orphans->known, orphans->capacity * sizeof(Str),
+                                    more * sizeof(Str));
         orphans->capacity = more;
     }
     if (map_get(orphans->agent->workers, sandbox->pod_uid))
@@ -93,10 +102,12 @@ static void count_orphan(void *user, const Sandbox *sandbox) {
             return;
     if (orphans->capacity == 0)
         return;
-    log_info("node", "removing an orphaned sandbox", "pod=%.*s/%.*s uid=%.*s", STR_ARG(sandbox->pod_namespace),
-             STR_ARG(sandbox->pod_name), STR_ARG(sandbox->pod_uid));
+    log_info("node", "removing an orphaned sandbox", "pod=%.*s/%.*s uid=%.*s",
+             STR_ARG(sandbox->pod_namespace), STR_ARG(sandbox->pod_name),
+             STR_ARG(sandbox->pod_uid));
     Runtime *runtime = orphans->agent->runtime;
-    runtime->ops->remove_sandbox(runtime, arena_str(orphans->arena, sandbox->id), log_removed, NULL);
+    runtime->ops->remove_sandbox(runtime, arena_str(orphans->arena, sandbox->id), log_removed,
+                                 NULL);
 }
 
 static void on_synced(void *user) {
@@ -109,7 +120,8 @@ static void on_synced(void *user) {
     log_info("node", "pods adopted", "pods=%zu", map_count(agent->workers));
 }
 
-// Life ---------------------------------------------------------------------------------------------
+// Life
+// ---------------------------------------------------------------------------------------------
 
 static void on_registered(void *user, int error) {
     NodeAgent *agent = user;
@@ -131,9 +143,10 @@ static void on_recovered(void *user, int error, Str message) {
     agent->recovered = true;
     _arena_free_ Arena *arena = arena_new();
     Str selector = arena_printf(arena, "spec.nodeName=%.*s", STR_ARG(agent->config.name));
-    agent->pods = informer_new(agent->client, kinds_resource_core_v1_pods(), STR_NONE, STR_NONE, selector);
+    agent->pods =
+        informer_new(agent->client, kinds_resource_core_v1_pods(), STR_NONE, STR_NONE, selector);
     informer_add_handler(agent->pods, &handler, agent);
-    agent->status = node_status_new(agent, on_registered, agent);
+    agent->status = node_reporter_new(agent, on_registered, agent);
 }
 
 static void on_container_exit(void *user, const RuntimeContainer *container) {
@@ -151,11 +164,16 @@ static void on_sandbox_exit(void *user, const Sandbox *sandbox) {
 }
 
 static int make_directory(Arena *arena, Str base, const char *name, mode_t mode) {
-    return mkdir(arena_printf(arena, "%.*s%s", STR_ARG(base), name).ptr, mode) == 0 || errno == EEXIST ? 0 : -errno;
+    return mkdir(arena_printf(arena, "%.*s%s", STR_ARG(base), name).ptr, mode) == 0 ||
+                   errno == EEXIST
+               ? 0
+               : -errno;
 }
 
-int node_new(const NodeConfig *config, void (*ready)(void *user, int error), void *user, NodeAgent **ret) {
-    static const RuntimeEvents events = {.on_container_exit = on_container_exit, .on_sandbox_exit = on_sandbox_exit};
+int node_new(const NodeConfig *config, void (*ready)(void *user, int error), void *user,
+             NodeAgent **ret) {
+    static const RuntimeEvents events = {.on_container_exit = on_container_exit,
+                                         .on_sandbox_exit = on_sandbox_exit};
     NodeAgent *agent = calloc(1, sizeof *agent);
     assert(agent);
     agent->arena = arena_new();
@@ -190,7 +208,9 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
     return 0;
 }
 
-void node_handle(void *node, HttpRequest *request) { endpoint_handle(node, request); }
+void node_handle(void *node, HttpRequest *request) {
+    endpoint_handle(node, request);
+}
 
 typedef struct Stop {
     NodeAgent *agent;
@@ -205,7 +225,7 @@ static void finish_stop(void *user) {
     while (map_next(agent->workers, &iter))
         pod_worker_detach(iter.value);
     map_free(agent->workers);
-    node_status_free(agent->status);
+    node_reporter_free(agent->status);
     informer_free(agent->pods);
     informer_free(agent->services);
     images_free(agent->images);

@@ -10,7 +10,7 @@
 
 typedef struct PodWorker PodWorker;
 typedef struct Images Images;
-typedef struct NodeStatus NodeStatus;
+typedef struct NodeReporter NodeReporter;
 typedef struct References References;
 
 struct NodeAgent {
@@ -23,7 +23,7 @@ struct NodeAgent {
     CgroupHost *cgroups;
     EventRecorder *events;
     Images *images;         // images.h
-    NodeStatus *status;     // node_status.h
+    NodeReporter *status;   // node_reporter.h
     References *references; // references.h: config maps and secrets that pods refer to
     Informer *pods;         // those bound to this node
     Informer *services;     // for service variables; made at first use

@@ -1,5 +1,6 @@
 #pragma once
-// Images for pods: found in the store, or pulled by seapod-image, with a kubelet's pull policy, backoff and events.
+// Images for pods: found in the store, or pulled by seapod-image, with a kubelet's pull policy,
+// backoff and events.
 
 #include "image/store.h"
 #include "kinds/kinds.h"
@@ -8,7 +9,8 @@
 typedef struct ImageRequest ImageRequest;
 typedef struct ImageResult {
     bool ok;
-    Str reason, message; // else: ErrImagePull, ImagePullBackOff, ErrImageNeverPull, InvalidImageName, ImageInspectError
+    Str reason, message; // else: ErrImagePull, ImagePullBackOff, ErrImageNeverPull,
+                         // InvalidImageName, ImageInspectError
     int64_t retry_after; // ns until it is worth asking again; 0: never by itself
     const Image *image;  // when ok; like the strings, until images_release()
     Str reference;       // status.image: the full name
@@ -16,10 +18,14 @@ typedef struct ImageResult {
 
 Images *images_new(NodeAgent *agent);
 void images_free(Images *images);
-// `done` once, later. Records the events Pulling, Pulled, Failed, BackOff for the container at `field_path`.
-ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container, Str field_path,
-                            void (*done)(void *user, const ImageResult *result), void *user);
-void images_release(ImageRequest *request); // before or after `done`; no callback any more. A pull under way goes on
+// `done` once, later. Records the events Pulling, Pulled, Failed, BackOff for the container at
+// `field_path`.
+ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container,
+                            Str field_path, void (*done)(void *user, const ImageResult *result),
+                            void *user);
+void images_release(ImageRequest *request); // before or after `done`; no callback any more. A pull
+                                            // under way goes on
 // A container holds its image's layers from creation to removal.
-int images_pin(Images *images, Str container_id, const Image *image) __attribute__((warn_unused_result));
+int images_pin(Images *images, Str container_id, const Image *image)
+    __attribute__((warn_unused_result));
 void images_unpin(Images *images, Str container_id);

@@ -1,10 +1,12 @@
-// The containers of one pod: which is started, started again, waited for. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+// The containers of one pod: which is started, started again, waited for.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "node/pod_private.h"
 
 #define ERROR_RETRY (10 * NSEC_PER_SEC) // after a container that could not be configured or created
@@ -29,13 +31,14 @@ EventTarget pod_event_target(PodWorker *worker, Arena *arena, const Slot *slot) 
                           .uid = worker->uid,
                           .resource_version = worker->pod->metadata.resource_version};
     if (slot)
-        target.field_path = arena_printf(arena, "spec.%s{%.*s}", slot->kind == SLOT_MAIN ? "containers" : "initContainers",
+        target.field_path = arena_printf(arena, "spec.%s{%.*s}",
+                                         slot->kind == SLOT_MAIN ? "containers" : "initContainers",
                                          STR_ARG(slot->name));
     return target;
 }
 
-static void __attribute__((format(printf, 4, 5))) slot_event(Slot *slot, const char *type, const char *reason, const char *format,
-                                                             ...) {
+static void __attribute__((format(printf, 4, 5)))
+slot_event(Slot *slot, const char *type, const char *reason, const char *format, ...) {
     _arena_free_ Arena *arena = arena_new();
     va_list args;
     va_start(args, format);
@@ -47,15 +50,17 @@ static void __attribute__((format(printf, 4, 5))) slot_event(Slot *slot, const c
 
 Str slot_log_path(Arena *arena, const Slot *slot, uint32_t attempt) {
     const PodWorker *worker = slot->worker;
-    return arena_printf(arena, "%.*s/%.*s_%.*s_%.*s/%.*s/%u.log", STR_ARG(worker->agent->config.log_directory),
-                        STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(worker->uid), STR_ARG(slot->name), attempt);
+    return arena_printf(arena, "%.*s/%.*s_%.*s_%.*s/%.*s/%u.log",
+                        STR_ARG(worker->agent->config.log_directory), STR_ARG(worker->namespace_),
+                        STR_ARG(worker->name), STR_ARG(worker->uid), STR_ARG(slot->name), attempt);
 }
 
 // What log collectors follow: /var/log/containers/POD_NAMESPACE_CONTAINER-ID.log -> the log.
 static Str log_link(Arena *arena, const Slot *slot, const char *id) {
     const PodWorker *worker = slot->worker;
-    return arena_printf(arena, "%.*s/../containers/%.*s_%.*s_%.*s-%s.log", STR_ARG(worker->agent->config.log_directory),
-                        STR_ARG(worker->name), STR_ARG(worker->namespace_), STR_ARG(slot->name), id);
+    return arena_printf(arena, "%.*s/../containers/%.*s_%.*s_%.*s-%s.log",
+                        STR_ARG(worker->agent->config.log_directory), STR_ARG(worker->name),
+                        STR_ARG(worker->namespace_), STR_ARG(slot->name), id);
 }
 
 static void set_waiting(Slot *slot, Str reason, Str message) {
@@ -63,7 +68,8 @@ static void set_waiting(Slot *slot, Str reason, Str message) {
     owned_set(&slot->waiting_message, message);
 }
 
-// Attempts -----------------------------------------------------------------------------------------
+// Attempts
+// -----------------------------------------------------------------------------------------
 
 static void attempt_clear(Attempt *attempt) {
     owned_set(&attempt->message, STR_NONE);
@@ -102,8 +108,9 @@ static void drop_attempt(Slot *slot, Attempt *attempt) {
 static void read_message(Slot *slot, Attempt *attempt) {
     _arena_free_ Arena *arena = arena_new();
     Str directory = agent_pod_directory(slot->worker->agent, arena, slot->worker->uid);
-    owned_set(&attempt->message, termination_message(arena, slot_container(slot), directory, str_from(attempt->id),
-                                                     attempt->log_path, attempt->exit_code));
+    owned_set(&attempt->message,
+              termination_message(arena, slot_container(slot), directory, str_from(attempt->id),
+                                  attempt->log_path, attempt->exit_code));
 }
 
 static void stop_probes(Slot *slot) {
@@ -137,7 +144,8 @@ bool slot_is_running(const Slot *slot) {
     return slot->current.exists && slot->current.state != CONTAINER_EXITED;
 }
 
-// Probes -------------------------------------------------------------------------------------------
+// Probes
+// -------------------------------------------------------------------------------------------
 
 static const Probe *probe_of(const Container *container, ProbeKind kind) {
     return kind == PROBE_STARTUP    ? container->startup_probe
@@ -157,8 +165,11 @@ static void on_probe_result(void *user, ProbeKind kind, bool success) {
     } else if (!success && !slot->kill) {
         const Probe *probe = probe_of(slot_container(slot), kind);
         slot->kill = true;
-        slot->probe_grace = probe && probe->termination_grace_period_seconds ? *probe->termination_grace_period_seconds : -1;
-        owned_set(&slot->waiting_message, kind == PROBE_LIVENESS ? STR("failed liveness probe") : STR("failed startup probe"));
+        slot->probe_grace = probe && probe->termination_grace_period_seconds
+                                ? *probe->termination_grace_period_seconds
+                                : -1;
+        owned_set(&slot->waiting_message, kind == PROBE_LIVENESS ? STR("failed liveness probe")
+                                                                 : STR("failed startup probe"));
     }
     pod_sync(slot->worker);
 }
@@ -196,7 +207,8 @@ static void start_probes(Slot *slot) {
     start_prober(slot, PROBE_LIVENESS);
 }
 
-// Starting -----------------------------------------------------------------------------------------
+// Starting
+// -----------------------------------------------------------------------------------------
 
 static void end_start(Slot *slot) {
     if (slot->image_request)
@@ -247,15 +259,17 @@ static void on_post_start(void *user, int error, Str message) {
 
 static void after_start(Slot *slot) {
     const Container *container = slot_container(slot);
-    const LifecycleHandler *handler = container->lifecycle ? container->lifecycle->post_start : NULL;
+    const LifecycleHandler *handler =
+        container->lifecycle ? container->lifecycle->post_start : NULL;
     if (!handler) {
         slot->post_start_done = true;
         start_probes(slot);
         return;
     }
     slot->step = STEP_POST_START;
-    slot->hook = hook_run(slot->worker->agent, slot->worker->pod, container, handler, str_from(slot->current.id),
-                          pod_worker_ip(slot->worker), on_post_start, slot);
+    slot->hook =
+        hook_run(slot->worker->agent, slot->worker->pod, container, handler,
+                 str_from(slot->current.id), pod_worker_ip(slot->worker), on_post_start, slot);
 }
 
 static void on_started(void *user, int error, Str message) {
@@ -291,11 +305,12 @@ static void on_created(void *user, int error, Str message, const RuntimeContaine
     attempt_update(&slot->current, container);
     slot->killed = slot->kill = false;
     if (images_pin(worker->agent->images, container->id, slot->found_image) != 0)
-        log_warn("node", "image not pinned", "pod=%.*s/%.*s container=%.*s", STR_ARG(worker->namespace_),
-                 STR_ARG(worker->name), STR_ARG(slot->name));
+        log_warn("node", "image not pinned", "pod=%.*s/%.*s container=%.*s",
+                 STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(slot->name));
     _arena_free_ Arena *arena = arena_new();
     if (symlink(slot->current.log_path.ptr, log_link(arena, slot, slot->current.id).ptr) != 0)
-        log_debug("node", "log link not made", "path=%s", log_link(arena, slot, slot->current.id).ptr);
+        log_debug("node", "log link not made", "path=%s",
+                  log_link(arena, slot, slot->current.id).ptr);
     slot_event(slot, "Normal", "Created", "Container created");
     slot->step = STEP_START;
     Runtime *runtime = worker->agent->runtime;
@@ -314,7 +329,8 @@ static void create(Slot *slot, const RuntimePair *env, size_t n_env) {
                               .volumes = worker->volumes,
                               .sandbox_id = str_from(worker->sandbox_id),
                               .pod_ip = pod_worker_ip(worker),
-                              .files_directory = agent_pod_directory(worker->agent, arena, worker->uid),
+                              .files_directory =
+                                  agent_pod_directory(worker->agent, arena, worker->uid),
                               .log_path = slot_log_path(arena, slot, attempt),
                               .attempt = attempt};
     ContainerSpec *spec = arena_new_of(arena, ContainerSpec);
@@ -350,10 +366,12 @@ static void on_image(void *user, const ImageResult *result) {
         return;
     }
     owned_set(&slot->image_reference, result->reference);
-    owned_set(&slot->image_id, result->image->repo_digests.n ? result->image->repo_digests.items[0] : result->image->id);
+    owned_set(&slot->image_id, result->image->repo_digests.n ? result->image->repo_digests.items[0]
+                                                             : result->image->id);
     slot->found_image = result->image;
     slot->step = STEP_ENVIRONMENT;
-    slot->environment = environment_new(worker->agent, worker->pod, slot_container(slot), pod_worker_ip(worker), on_environment, slot);
+    slot->environment = environment_new(worker->agent, worker->pod, slot_container(slot),
+                                        pod_worker_ip(worker), on_environment, slot);
 }
 
 static void start(Slot *slot) {
@@ -362,7 +380,8 @@ static void start(Slot *slot) {
     slot->step = STEP_IMAGE;
     owned_set(&slot->image, slot_container(slot)->image);
     Str field_path = pod_event_target(worker, slot->start_arena, slot).field_path;
-    slot->image_request = images_ensure(worker->agent->images, worker->pod, slot_container(slot), field_path, on_image, slot);
+    slot->image_request = images_ensure(worker->agent->images, worker->pod, slot_container(slot),
+                                        field_path, on_image, slot);
 }
 
 void slot_cancel_start(Slot *slot) {
@@ -372,7 +391,8 @@ void slot_cancel_start(Slot *slot) {
     slot->in_backoff = false;
 }
 
-// Stopping -----------------------------------------------------------------------------------------
+// Stopping
+// -----------------------------------------------------------------------------------------
 
 static void on_stopped(void *user, int error, Str message) {
     Slot *slot = user;
@@ -386,7 +406,8 @@ static void stop_now(Slot *slot) {
     Runtime *runtime = slot->worker->agent->runtime;
     int64_t left = slot->kill_deadline - loop_now(slot->worker->agent->loop);
     slot->step = STEP_STOP;
-    runtime->ops->stop_container(runtime, str_from(slot->current.id), 0, left > 0 ? left : 0, on_stopped, slot);
+    runtime->ops->stop_container(runtime, str_from(slot->current.id), 0, left > 0 ? left : 0,
+                                 on_stopped, slot);
 }
 
 static void on_pre_stop(void *user, int error, Str message) {
@@ -430,11 +451,13 @@ void slot_stop(Slot *slot, int64_t grace_ns, const char *event) {
         return;
     }
     slot->step = STEP_PRE_STOP;
-    slot->hook = hook_run(slot->worker->agent, slot->worker->pod, container, handler, str_from(slot->current.id),
-                          pod_worker_ip(slot->worker), on_pre_stop, slot);
+    slot->hook =
+        hook_run(slot->worker->agent, slot->worker->pod, container, handler,
+                 str_from(slot->current.id), pod_worker_ip(slot->worker), on_pre_stop, slot);
 }
 
-// What to do -----------------------------------------------------------------------------------------
+// What to do
+// -----------------------------------------------------------------------------------------
 
 bool slot_will_restart(const Slot *slot) {
     Str policy = slot->worker->pod->spec.restart_policy;
@@ -442,7 +465,8 @@ bool slot_will_restart(const Slot *slot) {
         return true;
     if (slot->kind == SLOT_INIT) // runs until it succeeds; Never means once
         return slot->current.exit_code != 0 && !str_eq(policy, STR("Never"));
-    return str_eq(policy, STR("Always")) || (str_eq(policy, STR("OnFailure")) && slot->current.exit_code != 0);
+    return str_eq(policy, STR("Always")) ||
+           (str_eq(policy, STR("OnFailure")) && slot->current.exit_code != 0);
 }
 
 // A container that ended and is to run again: at once the first time, then after its backoff.
@@ -452,12 +476,16 @@ static void restart(Slot *slot) {
     if (wait > 0) {
         _arena_free_ Arena *arena = arena_new();
         PodWorker *worker = slot->worker;
-        Str message = arena_printf(arena, "back-off %.*s restarting failed container=%.*s pod=%.*s_%.*s(%.*s)",
-                                   STR_ARG(time_go_duration(arena, slot->backoff.delay_ns)), STR_ARG(slot->name),
-                                   STR_ARG(worker->name), STR_ARG(worker->namespace_), STR_ARG(worker->uid));
-        if (!str_eq(slot->waiting_reason, STR("CrashLoopBackOff")) || !str_eq(slot->waiting_message, message))
-            slot_event(slot, "Warning", "BackOff", "Back-off restarting failed container %.*s in pod %.*s_%.*s(%.*s)",
-                       STR_ARG(slot->name), STR_ARG(worker->name), STR_ARG(worker->namespace_), STR_ARG(worker->uid));
+        Str message = arena_printf(
+            arena, "back-off %.*s restarting failed container=%.*s pod=%.*s_%.*s(%.*s)",
+            STR_ARG(time_go_duration(arena, slot->backoff.delay_ns)), STR_ARG(slot->name),
+            STR_ARG(worker->name), STR_ARG(worker->namespace_), STR_ARG(worker->uid));
+        if (!str_eq(slot->waiting_reason, STR("CrashLoopBackOff")) ||
+            !str_eq(slot->waiting_message, message))
+            slot_event(slot, "Warning", "BackOff",
+                       "Back-off restarting failed container %.*s in pod %.*s_%.*s(%.*s)",
+                       STR_ARG(slot->name), STR_ARG(worker->name), STR_ARG(worker->namespace_),
+                       STR_ARG(worker->uid));
         set_waiting(slot, STR("CrashLoopBackOff"), message);
         retry_after(slot, wait);
         return;
@@ -475,15 +503,17 @@ static void check_running(Slot *slot) {
     }
     if (!slot->kill || slot->killed)
         return;
-    int64_t grace = slot->probe_grace >= 0                     ? slot->probe_grace
-                    : spec->termination_grace_period_seconds ? *spec->termination_grace_period_seconds
-                                                             : 30;
+    int64_t grace = slot->probe_grace >= 0 ? slot->probe_grace
+                    : spec->termination_grace_period_seconds
+                        ? *spec->termination_grace_period_seconds
+                        : 30;
     bool never = str_eq(spec->restart_policy, STR("Never")) && slot->kind != SLOT_SIDECAR;
     char event[160];
     if (str_eq(slot->waiting_message, STR("FailedPostStartHook")))
         snprintf(event, sizeof event, "FailedPostStartHook");
     else
-        snprintf(event, sizeof event, "Container %%.*s %.*s%s", STR_ARG(slot->waiting_message), never ? "" : ", will be restarted");
+        snprintf(event, sizeof event, "Container %%.*s %.*s%s", STR_ARG(slot->waiting_message),
+                 never ? "" : ", will be restarted");
     owned_set(&slot->waiting_message, STR_NONE);
     slot_stop(slot, grace * NSEC_PER_SEC, event);
 }
@@ -497,7 +527,8 @@ static bool slot_step(Slot *slot) {
             start(slot);
         return false;
     }
-    if (slot->current.state == CONTAINER_CREATED) { // created by an agent that was killed then, or its start failed
+    if (slot->current.state ==
+        CONTAINER_CREATED) { // created by an agent that was killed then, or its start failed
         if (!slot->in_backoff) {
             slot->current.state = CONTAINER_EXITED;
             slot->current.exit_code = 128;
@@ -531,7 +562,8 @@ void slots_step(PodWorker *worker) {
     }
 }
 
-// Life ---------------------------------------------------------------------------------------------
+// Life
+// ---------------------------------------------------------------------------------------------
 
 static Slot *slot_new(PodWorker *worker, SlotKind kind, size_t index, Str name) {
     Slot *slot = calloc(1, sizeof *slot);
@@ -570,7 +602,8 @@ static void adopt(void *user, const RuntimeContainer *container) {
     }
 }
 
-// Image names, readiness and restart counts that the runtime's records don't hold come from the status in the API.
+// Image names, readiness and restart counts that the runtime's records don't hold come from the
+// status in the API.
 static void adopt_status(Slot *slot, const ContainerStatus *status) {
     owned_set(&slot->image_reference, status->image);
     owned_set(&slot->image_id, status->image_id);
@@ -593,8 +626,9 @@ static void adopt_status(Slot *slot, const ContainerStatus *status) {
                                .started_at = ended->started_at,
                                .finished_at = ended->finished_at};
         ptrdiff_t slash = str_find_last(ended->container_id, '/');
-        snprintf(slot->last.id, sizeof slot->last.id, "%.*s",
-                 STR_ARG(str_slice(ended->container_id, (size_t)(slash + 1), ended->container_id.len)));
+        snprintf(
+            slot->last.id, sizeof slot->last.id, "%.*s",
+            STR_ARG(str_slice(ended->container_id, (size_t)(slash + 1), ended->container_id.len)));
         owned_set(&slot->last.message, ended->message);
         _arena_free_ Arena *arena = arena_new();
         owned_set(&slot->last.log_path, slot_log_path(arena, slot, slot->last.number));
@@ -608,18 +642,22 @@ void slots_init(PodWorker *worker) {
     for (size_t i = 0; i < spec->init_containers.len; i++) {
         const Container *container = &spec->init_containers.items[i];
         bool sidecar = str_eq(container->restart_policy, STR("Always"));
-        worker->slots[worker->n_slots++] = slot_new(worker, sidecar ? SLOT_SIDECAR : SLOT_INIT, i, container->name);
+        worker->slots[worker->n_slots++] =
+            slot_new(worker, sidecar ? SLOT_SIDECAR : SLOT_INIT, i, container->name);
     }
     for (size_t i = 0; i < spec->containers.len; i++)
-        worker->slots[worker->n_slots++] = slot_new(worker, SLOT_MAIN, i, spec->containers.items[i].name);
+        worker->slots[worker->n_slots++] =
+            slot_new(worker, SLOT_MAIN, i, spec->containers.items[i].name);
     Runtime *runtime = worker->agent->runtime;
     runtime->ops->each_container(runtime, adopt, worker);
     const PodStatus *status = &worker->pod->status;
     for (size_t i = 0; i < worker->n_slots; i++) {
         Slot *slot = worker->slots[i];
-        size_t n = slot->kind == SLOT_MAIN ? status->container_statuses.len : status->init_container_statuses.len;
-        const ContainerStatus *items =
-            slot->kind == SLOT_MAIN ? status->container_statuses.items : status->init_container_statuses.items;
+        size_t n = slot->kind == SLOT_MAIN ? status->container_statuses.len
+                                           : status->init_container_statuses.len;
+        const ContainerStatus *items = slot->kind == SLOT_MAIN
+                                           ? status->container_statuses.items
+                                           : status->init_container_statuses.items;
         for (size_t j = 0; j < n; j++)
             if (str_eq(items[j].name, slot->name))
                 adopt_status(slot, &items[j]);
@@ -640,7 +678,8 @@ void slots_free(PodWorker *worker) {
         loop_timer_stop(&slot->retry);
         attempt_clear(&slot->current);
         attempt_clear(&slot->last);
-        Str *owned[] = {&slot->name, &slot->waiting_reason, &slot->waiting_message, &slot->image, &slot->image_reference, &slot->image_id};
+        Str *owned[] = {&slot->name,  &slot->waiting_reason,  &slot->waiting_message,
+                        &slot->image, &slot->image_reference, &slot->image_id};
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
             owned_set(owned[j], STR_NONE);
         free(slot);

@@ -1,5 +1,6 @@
 #pragma once
-// What pod_worker.c (the pod), pod_containers.c (its containers), pod_stop.c (its end) and pod_status.c (what is reported) share.
+// What pod_worker.c (the pod), pod_containers.c (its containers), pod_stop.c (its end) and
+// pod_status.c (what is reported) share.
 
 #include "node/environment.h"
 #include "node/images.h"
@@ -41,16 +42,17 @@ typedef struct Slot { // one container of the spec
     Attempt current, last;
     SlotStep step;
     Str waiting_reason, waiting_message; // owned; why it is not created or started
-    Str image, image_reference, image_id; // owned: as the spec named it when it was started; full name; digest
+    Str image, image_reference,
+        image_id; // owned: as the spec named it when it was started; full name; digest
     Backoff backoff;
     LoopTimer retry;
-    bool in_backoff;      // CrashLoopBackOff, or waiting after an error, until `retry`
-    bool started, ready;  // what the probes say; without probes: running
+    bool in_backoff;     // CrashLoopBackOff, or waiting after an error, until `retry`
+    bool started, ready; // what the probes say; without probes: running
     bool post_start_done;
-    bool kill;            // a probe or a changed spec wants it stopped and started anew
-    bool killed;          // stopping has begun
+    bool kill;             // a probe or a changed spec wants it stopped and started anew
+    bool killed;           // stopping has begun
     int64_t kill_deadline; // monotonic; when SIGKILL is due
-    int64_t probe_grace;  // seconds from the failed probe, -1: the pod's
+    int64_t probe_grace;   // seconds from the failed probe, -1: the pod's
     // The start under way.
     Arena *start_arena;
     ImageRequest *image_request;
@@ -62,11 +64,11 @@ typedef struct Slot { // one container of the spec
 
 typedef enum SandboxState {
     SANDBOX_NONE,
-    SANDBOX_STARTING,  // runtime, then network
+    SANDBOX_STARTING, // runtime, then network
     SANDBOX_READY,
-    SANDBOX_DEAD,      // the infra process ended
-    SANDBOX_STOPPING,  // network, then runtime
-    SANDBOX_STOPPED,   // the record stays for the containers' logs
+    SANDBOX_DEAD,     // the infra process ended
+    SANDBOX_STOPPING, // network, then runtime
+    SANDBOX_STOPPED,  // the record stays for the containers' logs
     SANDBOX_REMOVING,
 } SandboxState;
 
@@ -80,20 +82,20 @@ struct PodWorker {
     SandboxState sandbox;
     char sandbox_id[65];
     Str sandbox_message, ip, network_namespace; // owned
-    bool had_sandbox;       // this is not the pod's first
-    int64_t sandbox_delay;  // before the next try after a failure
+    bool had_sandbox;                           // this is not the pod's first
+    int64_t sandbox_delay;                      // before the next try after a failure
     LoopTimer sandbox_retry, deadline;
     PodVolumes *volumes;
     bool cgroup_made, volumes_gone, cleaning, clean;
-    bool gone;       // not in the API any more
-    bool deleting;   // our final DELETE is under way or done
-    bool ended;      // a terminal phase is decided: nothing is started any more
+    bool gone;     // not in the API any more
+    bool deleting; // our final DELETE is under way or done
+    bool ended;    // a terminal phase is decided: nothing is started any more
     bool detached;
     Str end_reason, end_message; // owned; DeadlineExceeded, ...
     LoopTask sync;
     // pod_status.c
     ClientCall *status_call;
-    Str status_sent;  // owned: the status as last written
+    Str status_sent; // owned: the status as last written
     LoopTimer status_retry;
     int64_t status_delay;
     PodStatus previous; // conditions with their transition times; in previous_arena
@@ -102,7 +104,7 @@ struct PodWorker {
 };
 
 #define slot_container(slot)                                                                       \
-    ((slot)->kind == SLOT_MAIN ? &(slot)->worker->pod->spec.containers.items[(slot)->index]       \
+    ((slot)->kind == SLOT_MAIN ? &(slot)->worker->pod->spec.containers.items[(slot)->index]        \
                                : &(slot)->worker->pod->spec.init_containers.items[(slot)->index])
 
 void pod_sync(PodWorker *worker); // soon, once, from the loop
@@ -112,12 +114,14 @@ void slots_init(PodWorker *worker); // one Slot per container; adopts what the r
 void slots_free(PodWorker *worker);
 void slots_step(PodWorker *worker); // starts and restarts what should run; the sandbox is ready
 void slot_exited(Slot *slot, const RuntimeContainer *container);
-void slot_stop(Slot *slot, int64_t grace_ns, const char *event); // begins to stop it; `event`: text after the name, NULL: none
-void slot_cancel_start(Slot *slot);     // image and environment requests; not what the runtime does
+void slot_stop(Slot *slot, int64_t grace_ns,
+               const char *event);  // begins to stop it; `event`: text after the name, NULL: none
+void slot_cancel_start(Slot *slot); // image and environment requests; not what the runtime does
 bool slot_is_running(const Slot *slot); // created or running in the runtime
 bool slot_will_restart(const Slot *slot);
 Str slot_log_path(Arena *arena, const Slot *slot, uint32_t attempt);
-EventTarget pod_event_target(PodWorker *worker, Arena *arena, const Slot *slot); // slot NULL: the pod
+EventTarget pod_event_target(PodWorker *worker, Arena *arena,
+                             const Slot *slot); // slot NULL: the pod
 
 // pod_stop.c
 void pod_stop_step(PodWorker *worker); // towards: nothing runs, then nothing is left

@@ -1,4 +1,5 @@
-// What the API is told of a pod: phase, conditions, container statuses. The phase follows upstream's pkg/kubelet getPhase.
+// What the API is told of a pod: phase, conditions, container statuses. The phase follows
+// upstream's pkg/kubelet getPhase.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 #define RETRY_FIRST (200 * NSEC_PER_MSEC)
 #define RETRY_LAST (10 * NSEC_PER_SEC)
 
-// Phase --------------------------------------------------------------------------------------------
+// Phase
+// --------------------------------------------------------------------------------------------
 
 static bool is_terminated(const Slot *slot) {
     return slot->current.exists && slot->current.state == CONTAINER_EXITED;
@@ -30,7 +32,8 @@ Str pod_phase(const PodWorker *worker) {
         return STR("Failed");
     bool never = str_eq(worker->pod->spec.restart_policy, STR("Never"));
     bool always = str_eq(worker->pod->spec.restart_policy, STR("Always"));
-    size_t pending_init = 0, failed_init = 0, waiting = 0, running = 0, stopped = 0, succeeded = 0, mains = 0;
+    size_t pending_init = 0, failed_init = 0, waiting = 0, running = 0, stopped = 0, succeeded = 0,
+           mains = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
         const Slot *slot = worker->slots[i];
         if (slot->kind == SLOT_SIDECAR) {
@@ -70,10 +73,13 @@ Str pod_phase(const PodWorker *worker) {
     return never || (pod_is_stopping(worker) && worker->ended) ? STR("Failed") : STR("Running");
 }
 
-// Container statuses -------------------------------------------------------------------------------
+// Container statuses
+// -------------------------------------------------------------------------------
 
 static Str terminated_reason(const Attempt *attempt) {
-    return attempt->oom_killed ? STR("OOMKilled") : attempt->exit_code == 0 ? STR("Completed") : STR("Error");
+    return attempt->oom_killed       ? STR("OOMKilled")
+           : attempt->exit_code == 0 ? STR("Completed")
+                                     : STR("Error");
 }
 
 static Str container_url(Arena *arena, const PodWorker *worker, const Attempt *attempt) {
@@ -81,7 +87,8 @@ static Str container_url(Arena *arena, const PodWorker *worker, const Attempt *a
     return arena_printf(arena, "%.*s://%s", STR_ARG(runtime->ops->name(runtime)), attempt->id);
 }
 
-static ContainerStateTerminated *terminated(Arena *arena, const PodWorker *worker, const Attempt *attempt) {
+static ContainerStateTerminated *terminated(Arena *arena, const PodWorker *worker,
+                                            const Attempt *attempt) {
     ContainerStateTerminated *state = arena_new_of(arena, ContainerStateTerminated);
     state->exit_code = attempt->exit_code;
     state->reason = terminated_reason(attempt);
@@ -92,7 +99,9 @@ static ContainerStateTerminated *terminated(Arena *arena, const PodWorker *worke
     return state;
 }
 
-static bool has_init(const PodWorker *worker) { return worker->pod->spec.init_containers.len > 0; }
+static bool has_init(const PodWorker *worker) {
+    return worker->pod->spec.init_containers.len > 0;
+}
 
 static void set_waiting(Arena *arena, ContainerState *state, Str reason, Str message) {
     state->waiting = arena_new_of(arena, ContainerStateWaiting);
@@ -115,7 +124,8 @@ static void fill_status(Arena *arena, const Slot *slot, ContainerStatus *status)
         status->ready = is_terminated(slot) && current->exit_code == 0;
     else
         status->ready = running && slot->started && slot->ready;
-    Str default_reason = has_init(worker) && slot->kind == SLOT_MAIN ? STR("PodInitializing") : STR("ContainerCreating");
+    Str default_reason = has_init(worker) && slot->kind == SLOT_MAIN ? STR("PodInitializing")
+                                                                     : STR("ContainerCreating");
     if (running) {
         status->state.running = arena_new_of(arena, ContainerStateRunning);
         status->state.running->started_at = current->started_at;
@@ -131,7 +141,8 @@ static void fill_status(Arena *arena, const Slot *slot, ContainerStatus *status)
         status->last_state.terminated = terminated(arena, worker, &slot->last);
 }
 
-// Conditions ---------------------------------------------------------------------------------------
+// Conditions
+// ---------------------------------------------------------------------------------------
 
 static Str unready_names(Arena *arena, const PodWorker *worker, bool init) {
     Str *names = arena_array_of(arena, Str, worker->n_slots + 1);
@@ -142,9 +153,11 @@ static Str unready_names(Arena *arena, const PodWorker *worker, bool init) {
             continue;
         bool good;
         if (init)
-            good = slot->kind == SLOT_SIDECAR ? slot->started : is_terminated(slot) && slot->current.exit_code == 0;
+            good = slot->kind == SLOT_SIDECAR ? slot->started
+                                              : is_terminated(slot) && slot->current.exit_code == 0;
         else
-            good = slot->current.exists && slot->current.state == CONTAINER_RUNNING && slot->started && slot->ready;
+            good = slot->current.exists && slot->current.state == CONTAINER_RUNNING &&
+                   slot->started && slot->ready;
         if (!good)
             names[n++] = slot->name;
     }
@@ -158,7 +171,8 @@ static const PodCondition *known(const PodWorker *worker, Str type) {
     return NULL;
 }
 
-static void add_condition(const PodWorker *worker, PodStatus *status, Str type, bool good, Str reason, Str message, int64_t now) {
+static void add_condition(const PodWorker *worker, PodStatus *status, Str type, bool good,
+                          Str reason, Str message, int64_t now) {
     PodCondition *condition = &status->conditions.items[status->conditions.len++];
     condition->type = type;
     condition->status = good ? STR("True") : STR("False");
@@ -182,9 +196,11 @@ static bool gates_pass(Arena *arena, const PodWorker *worker, Str *ret_message) 
                 good = str_eq(worker->pod->status.conditions.items[j].status, STR("True"));
             }
         if (!good) {
-            *ret_message = arena_printf(arena, found ? "the status of pod readiness gate \"%.*s\" is not \"True\", but False"
-                                                     : "corresponding condition of pod readiness gate \"%.*s\" does not exist.",
-                                        STR_ARG(type));
+            *ret_message = arena_printf(
+                arena,
+                found ? "the status of pod readiness gate \"%.*s\" is not \"True\", but False"
+                      : "corresponding condition of pod readiness gate \"%.*s\" does not exist.",
+                STR_ARG(type));
             return false;
         }
     }
@@ -193,23 +209,32 @@ static bool gates_pass(Arena *arena, const PodWorker *worker, Str *ret_message) 
 
 static void fill_conditions(Arena *arena, const PodWorker *worker, PodStatus *status, int64_t now) {
     status->conditions.items = arena_array_of(arena, PodCondition, 5);
-    bool succeeded = str_eq(status->phase, STR("Succeeded")), failed = str_eq(status->phase, STR("Failed"));
+    bool succeeded = str_eq(status->phase, STR("Succeeded")),
+         failed = str_eq(status->phase, STR("Failed"));
     Str ended = succeeded ? STR("PodCompleted") : failed ? STR("PodFailed") : STR_NONE;
-    Str incomplete = unready_names(arena, worker, true), unready = unready_names(arena, worker, false);
-    add_condition(worker, status, STR("PodReadyToStartContainers"), worker->sandbox == SANDBOX_READY, STR_NONE, STR_NONE, now);
+    Str incomplete = unready_names(arena, worker, true),
+        unready = unready_names(arena, worker, false);
+    add_condition(worker, status, STR("PodReadyToStartContainers"),
+                  worker->sandbox == SANDBOX_READY, STR_NONE, STR_NONE, now);
     if (!incomplete.len || succeeded)
-        add_condition(worker, status, STR("Initialized"), true, succeeded ? ended : STR_NONE, STR_NONE, now);
+        add_condition(worker, status, STR("Initialized"), true, succeeded ? ended : STR_NONE,
+                      STR_NONE, now);
     else
-        add_condition(worker, status, STR("Initialized"), false, STR("ContainersNotInitialized"),
-                      arena_printf(arena, "containers with incomplete status: [%.*s]", STR_ARG(incomplete)), now);
-    Str message = unready.len ? arena_printf(arena, "containers with unready status: [%.*s]", STR_ARG(unready)) : STR_NONE;
+        add_condition(
+            worker, status, STR("Initialized"), false, STR("ContainersNotInitialized"),
+            arena_printf(arena, "containers with incomplete status: [%.*s]", STR_ARG(incomplete)),
+            now);
+    Str message = unready.len ? arena_printf(arena, "containers with unready status: [%.*s]",
+                                             STR_ARG(unready))
+                              : STR_NONE;
     Str reason = ended.len ? ended : unready.len ? STR("ContainersNotReady") : STR_NONE;
     bool good = !reason.len;
     if (ended.len)
         message = STR_NONE;
     Str gate;
     if (good && !gates_pass(arena, worker, &gate))
-        add_condition(worker, status, STR("Ready"), false, STR("ReadinessGatesNotReady"), gate, now);
+        add_condition(worker, status, STR("Ready"), false, STR("ReadinessGatesNotReady"), gate,
+                      now);
     else
         add_condition(worker, status, STR("Ready"), good, reason, message, now);
     add_condition(worker, status, STR("ContainersReady"), good, reason, message, now);
@@ -236,19 +261,22 @@ static void compute(Arena *arena, PodWorker *worker, PodStatus *status) {
     }
     status->start_time = worker->start_time;
     status->qos_class = worker->pod->status.qos_class;
-    status->init_container_statuses.items = arena_array_of(arena, ContainerStatus, spec->init_containers.len);
+    status->init_container_statuses.items =
+        arena_array_of(arena, ContainerStatus, spec->init_containers.len);
     status->init_container_statuses.len = spec->init_containers.len;
     status->container_statuses.items = arena_array_of(arena, ContainerStatus, spec->containers.len);
     status->container_statuses.len = spec->containers.len;
     for (size_t i = 0; i < worker->n_slots; i++) {
         const Slot *slot = worker->slots[i];
-        fill_status(arena, slot, slot->kind == SLOT_MAIN ? &status->container_statuses.items[slot->index]
-                                                         : &status->init_container_statuses.items[slot->index]);
+        fill_status(arena, slot,
+                    slot->kind == SLOT_MAIN ? &status->container_statuses.items[slot->index]
+                                            : &status->init_container_statuses.items[slot->index]);
     }
     fill_conditions(arena, worker, status, now);
 }
 
-// Writing ------------------------------------------------------------------------------------------
+// Writing
+// ------------------------------------------------------------------------------------------
 
 static void remember(PodWorker *worker, Str json) {
     Arena *arena = arena_new();
@@ -265,23 +293,29 @@ static void on_written(void *user, const ClientResult *result) {
     PodWorker *worker = user;
     worker->status_call = NULL;
     if (result->error && result->code != 404) {
-        log_warn("node", "status not written", "pod=%.*s/%.*s code=%d message=\"%.*s\"", STR_ARG(worker->namespace_),
-                 STR_ARG(worker->name), result->code, STR_ARG(result->status ? result->status->message : STR("no answer")));
+        log_warn("node", "status not written", "pod=%.*s/%.*s code=%d message=\"%.*s\"",
+                 STR_ARG(worker->namespace_), STR_ARG(worker->name), result->code,
+                 STR_ARG(result->status ? result->status->message : STR("no answer")));
         owned_set(&worker->status_sent, STR_NONE);
         loop_timer_start(&worker->status_retry, worker->status_delay);
-        worker->status_delay = worker->status_delay * 2 < RETRY_LAST ? worker->status_delay * 2 : RETRY_LAST;
+        worker->status_delay =
+            worker->status_delay * 2 < RETRY_LAST ? worker->status_delay * 2 : RETRY_LAST;
         return;
     }
     worker->status_delay = RETRY_FIRST;
-    pod_sync(worker); // what changed meanwhile is compared again; a deleted pod may go on to its end
+    pod_sync(
+        worker); // what changed meanwhile is compared again; a deleted pod may go on to its end
 }
 
-static void on_retry(void *user) { pod_sync(user); }
+static void on_retry(void *user) {
+    pod_sync(user);
+}
 
-// A strategic merge: conditions merge by type (others own some), everything else of ours is replaced. What is absent now
-// and may have been there is set to null.
+// A strategic merge: conditions merge by type (others own some), everything else of ours is
+// replaced. What is absent now and may have been there is set to null.
 static Str patch_of(Arena *arena, const PodWorker *worker, Value *status) {
-    static const char *const optional[] = {"reason", "message", "podIP", "podIPs", "initContainerStatuses"};
+    static const char *const optional[] = {"reason", "message", "podIP", "podIPs",
+                                           "initContainerStatuses"};
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
         if (!value_get(status, str_from(optional[i])))
             value_set(arena, status, str_from(optional[i]), value_new_null(arena));
@@ -304,7 +338,8 @@ static Str patch_of(Arena *arena, const PodWorker *worker, Value *status) {
 }
 
 void pod_status_write(PodWorker *worker) {
-    if (worker->gone || worker->status_call || worker->detached || loop_timer_is_running(&worker->status_retry))
+    if (worker->gone || worker->status_call || worker->detached ||
+        loop_timer_is_running(&worker->status_retry))
         return;
     _arena_free_ Arena *arena = arena_new();
     PodStatus status = {0};
@@ -322,7 +357,8 @@ void pod_status_write(PodWorker *worker) {
                            .namespace_ = worker->namespace_,
                            .name = worker->name,
                            .subresource = STR("status")};
-    worker->status_call = client_patch(worker->agent->client, &target, PATCH_STRATEGIC, patch, on_written, worker);
+    worker->status_call =
+        client_patch(worker->agent->client, &target, PATCH_STRATEGIC, patch, on_written, worker);
 }
 
 void pod_status_seed(PodWorker *worker) {

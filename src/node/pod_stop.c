@@ -1,7 +1,9 @@
-// The end of a pod: its containers stop (sidecars last, in reverse), then its sandbox, its volumes, its control group; then, if the Pod is
-// being deleted, its object. Each step may be begun again after a crash at any instant.
-#include <dirent.h>
+// The end of a pod: its containers stop (sidecars last, in reverse), then its sandbox, its volumes,
+// its control group; then, if the Pod is being deleted, its object. Each step may be begun again
+// after a crash at any instant.
+#include <errno.h>
 #include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,7 +27,8 @@ static int64_t grace_of(const PodWorker *worker) {
     return (seconds ? *seconds : DEFAULT_GRACE) * NSEC_PER_SEC;
 }
 
-// Containers ---------------------------------------------------------------------------------------
+// Containers
+// ---------------------------------------------------------------------------------------
 
 static void stop_slot(Slot *slot, int64_t grace) {
     slot_cancel_start(slot);
@@ -33,7 +36,8 @@ static void stop_slot(Slot *slot, int64_t grace) {
         slot_stop(slot, grace, "Stopping container %.*s");
 }
 
-// True when nothing runs and nothing is under way. Main and init containers go together, sidecars one by one after them.
+// True when nothing runs and nothing is under way. Main and init containers go together, sidecars
+// one by one after them.
 static bool containers_stopped(PodWorker *worker) {
     int64_t grace = grace_of(worker);
     bool busy = false;
@@ -57,13 +61,14 @@ static bool containers_stopped(PodWorker *worker) {
     return !busy;
 }
 
-// Sandbox ------------------------------------------------------------------------------------------
+// Sandbox
+// ------------------------------------------------------------------------------------------
 
 static void on_removed(void *user, int error, Str message) {
     PodWorker *worker = user;
     if (error)
-        log_warn("node", "sandbox not removed", "pod=%.*s/%.*s message=\"%.*s\"", STR_ARG(worker->namespace_),
-                 STR_ARG(worker->name), STR_ARG(message));
+        log_warn("node", "sandbox not removed", "pod=%.*s/%.*s message=\"%.*s\"",
+                 STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(message));
     worker->sandbox = SANDBOX_NONE;
     pod_sync(worker);
 }
@@ -71,8 +76,8 @@ static void on_removed(void *user, int error, Str message) {
 static void on_stopped(void *user, int error, Str message) {
     PodWorker *worker = user;
     if (error)
-        log_warn("node", "sandbox not stopped", "pod=%.*s/%.*s message=\"%.*s\"", STR_ARG(worker->namespace_),
-                 STR_ARG(worker->name), STR_ARG(message));
+        log_warn("node", "sandbox not stopped", "pod=%.*s/%.*s message=\"%.*s\"",
+                 STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(message));
     worker->sandbox = SANDBOX_STOPPED;
     owned_set(&worker->network_namespace, STR_NONE);
     pod_sync(worker);
@@ -82,8 +87,8 @@ static void on_detached(void *user, int error, Str message) {
     PodWorker *worker = user;
     Runtime *runtime = worker->agent->runtime;
     if (error)
-        log_warn("node", "network not detached", "pod=%.*s/%.*s message=\"%.*s\"", STR_ARG(worker->namespace_),
-                 STR_ARG(worker->name), STR_ARG(message));
+        log_warn("node", "network not detached", "pod=%.*s/%.*s message=\"%.*s\"",
+                 STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(message));
     runtime->ops->stop_sandbox(runtime, str_from(worker->sandbox_id), on_stopped, worker);
 }
 
@@ -93,7 +98,8 @@ static void stop_sandbox(PodWorker *worker) {
     network->ops->detach(network, str_from(worker->sandbox_id), on_detached, worker);
 }
 
-// Files --------------------------------------------------------------------------------------------
+// Files
+// --------------------------------------------------------------------------------------------
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
     return remove(path) != 0;
@@ -134,8 +140,9 @@ static void free_pins(PodWorker *worker) {
                 continue;
             images_unpin(worker->agent->images, str_from(attempts[j]->id));
             _arena_free_ Arena *arena = arena_new();
-            unlink(arena_printf(arena, "%.*s/../containers/%.*s_%.*s_%.*s-%s.log", STR_ARG(worker->agent->config.log_directory),
-                                STR_ARG(worker->name), STR_ARG(worker->namespace_), STR_ARG(slot->name), attempts[j]->id)
+            unlink(arena_printf(arena, "%.*s/../containers/%.*s_%.*s_%.*s-%s.log",
+                                STR_ARG(worker->agent->config.log_directory), STR_ARG(worker->name),
+                                STR_ARG(worker->namespace_), STR_ARG(slot->name), attempts[j]->id)
                        .ptr);
         }
     }
@@ -149,12 +156,16 @@ static void clean_files(PodWorker *worker) {
     removal->arena = arena;
     removal->worker = worker;
     removal->directory = arena_cstr(arena, agent_pod_directory(worker->agent, arena, worker->uid));
-    removal->logs = arena_cstr(arena, arena_printf(arena, "%.*s/%.*s_%.*s_%.*s", STR_ARG(worker->agent->config.log_directory),
-                                                   STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(worker->uid)));
+    removal->logs = arena_cstr(arena, arena_printf(arena, "%.*s/%.*s_%.*s_%.*s",
+                                                   STR_ARG(worker->agent->config.log_directory),
+                                                   STR_ARG(worker->namespace_),
+                                                   STR_ARG(worker->name), STR_ARG(worker->uid)));
     loop_work(worker->agent->loop, remove_files, on_files_removed, removal);
 }
 
-static void on_cgroup_retry(void *user) { pod_sync(user); }
+static void on_cgroup_retry(void *user) {
+    pod_sync(user);
+}
 
 static bool remove_cgroup(PodWorker *worker) {
     if (!worker->cgroup_made)
@@ -163,7 +174,10 @@ static bool remove_cgroup(PodWorker *worker) {
     for (PodQos qos = QOS_GUARANTEED; qos <= QOS_BEST_EFFORT; qos++) {
         Str path = cgroup_pod_path(arena, worker->agent->config.cgroup_parent, qos, worker->uid);
         if (cgroup_remove(worker->agent->cgroups, path) == -EBUSY) {
-            cgroup_kill(worker->agent->cgroups, path); // a process that left its container's group
+            int killed = cgroup_kill(worker->agent->cgroups,
+                                     path); // a process that left its container's group
+            log_debug("node", "processes left in the pod's group", "pod=%.*s/%.*s killed=%d",
+                      STR_ARG(worker->namespace_), STR_ARG(worker->name), killed);
             worker->deadline.fn = on_cgroup_retry;
             loop_timer_start(&worker->deadline, CGROUP_RETRY);
             return false;
@@ -173,7 +187,8 @@ static bool remove_cgroup(PodWorker *worker) {
     return true;
 }
 
-// The object ---------------------------------------------------------------------------------------
+// The object
+// ---------------------------------------------------------------------------------------
 
 static void on_deleted(void *user, const ClientResult *result) {
     PodWorker *worker = user;
@@ -187,11 +202,16 @@ static void on_deleted(void *user, const ClientResult *result) {
 static void delete_object(PodWorker *worker) {
     worker->deleting = true;
     _arena_free_ Arena *arena = arena_new();
-    Str options = arena_printf(arena, "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"gracePeriodSeconds\":0,\"preconditions\":"
-                                      "{\"uid\":\"%.*s\"}}",
+    Str options = arena_printf(arena,
+                               "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
+                               "\"gracePeriodSeconds\":0,\"preconditions\":"
+                               "{\"uid\":\"%.*s\"}}",
                                STR_ARG(worker->uid));
-    ClientTarget target = {.resource = kinds_resource_core_v1_pods(), .namespace_ = worker->namespace_, .name = worker->name};
-    worker->status_call = client_delete(worker->agent->client, &target, options, on_deleted, worker);
+    ClientTarget target = {.resource = kinds_resource_core_v1_pods(),
+                           .namespace_ = worker->namespace_,
+                           .name = worker->name};
+    worker->status_call =
+        client_delete(worker->agent->client, &target, options, on_deleted, worker);
 }
 
 void pod_stop_step(PodWorker *worker) {

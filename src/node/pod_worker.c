@@ -10,8 +10,8 @@
 #define SANDBOX_RETRY_FIRST (1 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_LAST (30 * NSEC_PER_SEC)
 
-static void __attribute__((format(printf, 4, 5))) pod_event(PodWorker *worker, const char *type, const char *reason,
-                                                            const char *format, ...) {
+static void __attribute__((format(printf, 4, 5)))
+pod_event(PodWorker *worker, const char *type, const char *reason, const char *format, ...) {
     _arena_free_ Arena *arena = arena_new();
     va_list args;
     va_start(args, format);
@@ -26,22 +26,35 @@ void pod_sync(PodWorker *worker) {
         loop_post(worker->agent->loop, &worker->sync);
 }
 
-Str pod_worker_uid(const PodWorker *worker) { return worker->uid; }
-const Pod *pod_worker_pod(const PodWorker *worker) { return worker->pod; }
-Str pod_worker_network_namespace(const PodWorker *worker) { return worker->network_namespace; }
-
-Str pod_worker_ip(const PodWorker *worker) {
-    return worker->pod->spec.host_network && worker->had_sandbox ? worker->agent->config.address : worker->ip;
+Str pod_worker_uid(const PodWorker *worker) {
+    return worker->uid;
+}
+const Pod *pod_worker_pod(const PodWorker *worker) {
+    return worker->pod;
+}
+Str pod_worker_network_namespace(const PodWorker *worker) {
+    return worker->network_namespace;
 }
 
-// Sandbox ------------------------------------------------------------------------------------------
+Str pod_worker_ip(const PodWorker *worker) {
+    return worker->pod->spec.host_network && worker->had_sandbox ? worker->agent->config.address
+                                                                 : worker->ip;
+}
 
-static void on_sandbox_retry(void *user) { pod_sync(user); }
+// Sandbox
+// ------------------------------------------------------------------------------------------
+
+static void on_sandbox_retry(void *user) {
+    pod_sync(user);
+}
 
 static void sandbox_failed(PodWorker *worker, Str message) {
-    pod_event(worker, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %.*s", STR_ARG(message));
+    pod_event(worker, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %.*s",
+              STR_ARG(message));
     loop_timer_start(&worker->sandbox_retry, worker->sandbox_delay);
-    worker->sandbox_delay = worker->sandbox_delay * 2 < SANDBOX_RETRY_LAST ? worker->sandbox_delay * 2 : SANDBOX_RETRY_LAST;
+    worker->sandbox_delay = worker->sandbox_delay * 2 < SANDBOX_RETRY_LAST
+                                ? worker->sandbox_delay * 2
+                                : SANDBOX_RETRY_LAST;
     // What was made of it goes first; without an id there is nothing.
     worker->sandbox = worker->sandbox_id[0] ? SANDBOX_DEAD : SANDBOX_NONE;
     pod_sync(worker);
@@ -92,7 +105,8 @@ static void on_sandbox(void *user, int error, Str message, const Sandbox *sandbo
 
 static void start_sandbox(PodWorker *worker) {
     _arena_free_ Arena *arena = arena_new();
-    SandboxSpec spec = {.pod_uid = worker->uid, .pod_name = worker->name, .pod_namespace = worker->namespace_};
+    SandboxSpec spec = {
+        .pod_uid = worker->uid, .pod_name = worker->name, .pod_namespace = worker->namespace_};
     Str message = STR_NONE;
     worker->sandbox_id[0] = '\0';
     int error = pod_cgroup_make(worker->agent, arena, worker->pod, &spec.cgroup);
@@ -106,8 +120,9 @@ static void start_sandbox(PodWorker *worker) {
         return;
     }
     worker->sandbox = SANDBOX_STARTING;
-    spec.log_directory = arena_printf(arena, "%.*s/%.*s_%.*s_%.*s", STR_ARG(worker->agent->config.log_directory),
-                                      STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(worker->uid));
+    spec.log_directory =
+        arena_printf(arena, "%.*s/%.*s_%.*s_%.*s", STR_ARG(worker->agent->config.log_directory),
+                     STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(worker->uid));
     Runtime *runtime = worker->agent->runtime;
     runtime->ops->run_sandbox(runtime, &spec, on_sandbox, worker);
 }
@@ -134,8 +149,8 @@ static void on_old_detached(void *user, int error, Str message) {
     runtime->ops->remove_sandbox(runtime, str_from(worker->sandbox_id), on_old_removed, worker);
 }
 
-// The infra process is dead, or making it failed half-way: what runs in it is stopped, it is removed, and a new one is made. A pod
-// that never restarts ends instead, if it ever ran.
+// The infra process is dead, or making it failed half-way: what runs in it is stopped, it is
+// removed, and a new one is made. A pod that never restarts ends instead, if it ever ran.
 static void replace_sandbox(PodWorker *worker) {
     bool busy = false;
     const int64_t *seconds = worker->pod->spec.termination_grace_period_seconds;
@@ -158,9 +173,12 @@ static void replace_sandbox(PodWorker *worker) {
     network->ops->detach(network, str_from(worker->sandbox_id), on_old_detached, worker);
 }
 
-// Steps --------------------------------------------------------------------------------------------
+// Steps
+// --------------------------------------------------------------------------------------------
 
-static void on_deadline(void *user) { pod_sync(user); }
+static void on_deadline(void *user) {
+    pod_sync(user);
+}
 
 // spec.activeDeadlineSeconds: the pod fails, whatever its containers do.
 static void check_deadline(PodWorker *worker) {
@@ -173,13 +191,17 @@ static void check_deadline(PodWorker *worker) {
         loop_timer_start(&worker->deadline, left);
         return;
     }
-    pod_event(worker, "Normal", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+    pod_event(worker, "Normal", "DeadlineExceeded",
+              "Pod was active on the node longer than the specified deadline");
     owned_set(&worker->end_reason, STR("DeadlineExceeded"));
-    owned_set(&worker->end_message, STR("Pod was active on the node longer than the specified deadline"));
+    owned_set(&worker->end_message,
+              STR("Pod was active on the node longer than the specified deadline"));
     worker->ended = true;
 }
 
-static void on_volumes(void *user) { pod_sync(user); }
+static void on_volumes(void *user) {
+    pod_sync(user);
+}
 
 static void run_step(PodWorker *worker) {
     if (!worker->volumes)
@@ -187,7 +209,8 @@ static void run_step(PodWorker *worker) {
     Str message;
     switch (worker->sandbox) {
     case SANDBOX_NONE:
-        if (!loop_timer_is_running(&worker->sandbox_retry) && pod_volumes_ready(worker->volumes, &message))
+        if (!loop_timer_is_running(&worker->sandbox_retry) &&
+            pod_volumes_ready(worker->volumes, &message))
             start_sandbox(worker);
         return;
     case SANDBOX_DEAD:
@@ -208,7 +231,9 @@ static void run_step(PodWorker *worker) {
     }
 }
 
-static bool is_terminal(Str phase) { return str_eq(phase, STR("Succeeded")) || str_eq(phase, STR("Failed")); }
+static bool is_terminal(Str phase) {
+    return str_eq(phase, STR("Succeeded")) || str_eq(phase, STR("Failed"));
+}
 
 static void free_worker(PodWorker *worker) {
     loop_task_cancel(worker->agent->loop, &worker->sync);
@@ -216,8 +241,9 @@ static void free_worker(PodWorker *worker) {
     loop_timer_stop(&worker->deadline);
     pod_status_free(worker);
     slots_free(worker);
-    Str *owned[] = {&worker->uid, &worker->namespace_, &worker->name, &worker->sandbox_message, &worker->ip,
-                    &worker->network_namespace, &worker->end_reason, &worker->end_message};
+    Str *owned[] = {
+        &worker->uid, &worker->namespace_,        &worker->name,       &worker->sandbox_message,
+        &worker->ip,  &worker->network_namespace, &worker->end_reason, &worker->end_message};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         owned_set(owned[i], STR_NONE);
     arena_free(worker->arena);
@@ -242,9 +268,12 @@ static void sync_now(void *user) {
         pod_status_write(worker);
 }
 
-// Life ---------------------------------------------------------------------------------------------
+// Life
+// ---------------------------------------------------------------------------------------------
 
-static void free_arena(void *arena) { arena_free(arena); }
+static void free_arena(void *arena) {
+    arena_free(arena);
+}
 
 static bool is_starting(const PodWorker *worker) {
     for (size_t i = 0; i < worker->n_slots; i++)
@@ -256,7 +285,8 @@ static bool is_starting(const PodWorker *worker) {
 static bool decode(PodWorker *worker, const InformerObject *object) {
     Arena *arena = arena_new();
     Pod *pod = arena_new_of(arena, Pod);
-    if (typed_from_json(arena, kinds_type_Pod(), arena_str(arena, bytes_str(object->bytes)), pod) != 0) {
+    if (typed_from_json(arena, kinds_type_Pod(), arena_str(arena, bytes_str(object->bytes)), pod) !=
+        0) {
         arena_free(arena);
         return false;
     }
@@ -292,7 +322,8 @@ PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object) {
     assert(worker);
     worker->agent = agent;
     if (!decode(worker, object)) {
-        log_error("node", "pod not understood", "pod=%.*s/%.*s", STR_ARG(object->namespace_), STR_ARG(object->name));
+        log_error("node", "pod not understood", "pod=%.*s/%.*s", STR_ARG(object->namespace_),
+                  STR_ARG(object->name));
         free(worker);
         return NULL;
     }
@@ -350,7 +381,8 @@ void pod_worker_sandbox_exited(PodWorker *worker, Str sandbox_id) {
         (worker->sandbox != SANDBOX_READY && worker->sandbox != SANDBOX_STARTING))
         return;
     if (!pod_is_stopping(worker))
-        pod_event(worker, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        pod_event(worker, "Normal", "SandboxChanged",
+                  "Pod sandbox changed, it will be killed and re-created.");
     if (worker->sandbox == SANDBOX_READY)
         worker->sandbox = SANDBOX_DEAD;
     pod_sync(worker);
@@ -370,14 +402,17 @@ static const Slot *find_slot(const PodWorker *worker, Str name) {
     return NULL;
 }
 
-bool pod_worker_container(const PodWorker *worker, Arena *arena, Str name, bool previous, PodContainer *ret) {
+bool pod_worker_container(const PodWorker *worker, Arena *arena, Str name, bool previous,
+                          PodContainer *ret) {
     *ret = (PodContainer){0};
     const Slot *slot = find_slot(worker, name);
     if (!slot)
         return false;
     const Attempt *attempt = previous ? &slot->last : &slot->current;
-    // A container in backoff: its newest attempt has ended and is what "previous" means to nobody yet.
-    ret->waiting_reason = slot->waiting_reason.len ? arena_str(arena, slot->waiting_reason) : STR("ContainerCreating");
+    // A container in backoff: its newest attempt has ended and is what "previous" means to nobody
+    // yet.
+    ret->waiting_reason = slot->waiting_reason.len ? arena_str(arena, slot->waiting_reason)
+                                                   : STR("ContainerCreating");
     ret->waiting_message = arena_str(arena, slot->waiting_message);
     if (!attempt->exists)
         return true;

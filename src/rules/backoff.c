@@ -15,6 +15,7 @@ void backoff_next(Backoff *backoff, int64_t since, int64_t now) {
     if (is_forgotten(backoff, since))
         backoff->delay_ns = BACKOFF_FIRST;
     else
-        backoff->delay_ns = backoff->delay_ns * 2 < BACKOFF_LAST ? backoff->delay_ns * 2 : BACKOFF_LAST;
+        backoff->delay_ns =
+            backoff->delay_ns * 2 < BACKOFF_LAST ? backoff->delay_ns * 2 : BACKOFF_LAST;
     backoff->updated = now;
 }

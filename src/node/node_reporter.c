@@ -1,4 +1,4 @@
-#include "node/node_status.h"
+#include "node/node_reporter.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #define MAX_PODS 110
 #define KUBELET_VERSION "v1.35.0+seapod-" SEAPOD_VERSION
 
-struct NodeStatus {
+struct NodeReporter {
     NodeAgent *agent;
     void (*registered)(void *user, int error);
     void *user;
@@ -30,8 +30,12 @@ struct NodeStatus {
     bool was_ready;
 };
 
-int64_t node_status_memory(const NodeStatus *status) { return status->memory; }
-int64_t node_status_milli_cpu(const NodeStatus *status) { return status->milli_cpu; }
+int64_t node_reporter_memory(const NodeReporter *status) {
+    return status->memory;
+}
+int64_t node_reporter_milli_cpu(const NodeReporter *status) {
+    return status->milli_cpu;
+}
 
 static Str json_of(Arena *arena, const Value *value) {
     Buf buf = BUF_INIT(VALUE_MAX_BYTES);
@@ -47,7 +51,8 @@ static Value *object_at(Arena *arena, Value *parent, const char *key) {
     return object;
 }
 
-// What the machine is ---------------------------------------------------------------------------------
+// What the machine is
+// ---------------------------------------------------------------------------------
 
 static Str first_line(Arena *arena, const char *path) {
     char text[256] = "";
@@ -78,7 +83,7 @@ static Str os_image(Arena *arena) {
     return name;
 }
 
-static void measure(NodeStatus *status) {
+static void measure(NodeReporter *status) {
     struct sysinfo info;
     if (sysinfo(&info) == 0)
         status->memory = (int64_t)info.totalram * info.mem_unit;
@@ -89,37 +94,45 @@ static void measure(NodeStatus *status) {
         status->storage = (int64_t)files.f_blocks * (int64_t)files.f_frsize;
 }
 
-static void fill_resources(Arena *arena, const NodeStatus *status, Value *into) {
-    value_set_str(arena, into, STR("cpu"), arena_printf(arena, "%lld", (long long)(status->milli_cpu / 1000)));
-    value_set_str(arena, into, STR("memory"), arena_printf(arena, "%lldKi", (long long)(status->memory / 1024)));
-    value_set_str(arena, into, STR("ephemeral-storage"), arena_printf(arena, "%lldKi", (long long)(status->storage / 1024)));
+static void fill_resources(Arena *arena, const NodeReporter *status, Value *into) {
+    value_set_str(arena, into, STR("cpu"),
+                  arena_printf(arena, "%lld", (long long)(status->milli_cpu / 1000)));
+    value_set_str(arena, into, STR("memory"),
+                  arena_printf(arena, "%lldKi", (long long)(status->memory / 1024)));
+    value_set_str(arena, into, STR("ephemeral-storage"),
+                  arena_printf(arena, "%lldKi", (long long)(status->storage / 1024)));
     value_set_str(arena, into, STR("pods"), arena_printf(arena, "%d", MAX_PODS));
 }
 
-static void fill_info(Arena *arena, NodeStatus *status, Value *info) {
+static void fill_info(Arena *arena, NodeReporter *status, Value *info) {
     struct utsname uts;
     uname(&uts);
     Runtime *runtime = status->agent->runtime;
     bool x86 = !strcmp(uts.machine, "x86_64");
-    const struct { Str key, value; } members[] = {
+    const struct {
+        Str key, value;
+    } members[] = {
         {STR("machineID"), first_line(arena, "/etc/machine-id")},
         {STR("systemUUID"), first_line(arena, "/sys/class/dmi/id/product_uuid")},
         {STR("bootID"), first_line(arena, "/proc/sys/kernel/random/boot_id")},
         {STR("kernelVersion"), arena_str(arena, str_from(uts.release))},
         {STR("osImage"), os_image(arena)},
-        {STR("containerRuntimeVersion"), arena_printf(arena, "%.*s://%.*s", STR_ARG(runtime->ops->name(runtime)),
-                                                      STR_ARG(runtime->ops->version(runtime)))},
+        {STR("containerRuntimeVersion"),
+         arena_printf(arena, "%.*s://%.*s", STR_ARG(runtime->ops->name(runtime)),
+                      STR_ARG(runtime->ops->version(runtime)))},
         {STR("kubeletVersion"), STR(KUBELET_VERSION)},
         {STR("kubeProxyVersion"), STR("")},
         {STR("operatingSystem"), STR("linux")},
-        {STR("architecture"), x86 ? STR("amd64") : arena_str(arena, str_from(!strcmp(uts.machine, "aarch64") ? "arm64" : uts.machine))},
+        {STR("architecture"),
+         x86 ? STR("amd64")
+             : arena_str(arena, str_from(!strcmp(uts.machine, "aarch64") ? "arm64" : uts.machine))},
     };
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         value_set_str(arena, info, members[i].key, members[i].value);
 }
 
-static void add_condition(Arena *arena, Value *list, const char *type, const char *state, const char *reason, Str message, int64_t now,
-                          int64_t since) {
+static void add_condition(Arena *arena, Value *list, const char *type, const char *state,
+                          const char *reason, Str message, int64_t now, int64_t since) {
     Value *condition = value_new_object(arena);
     value_set_str(arena, condition, STR("type"), str_from(type));
     value_set_str(arena, condition, STR("status"), str_from(state));
@@ -130,11 +143,11 @@ static void add_condition(Arena *arena, Value *list, const char *type, const cha
     value_push(arena, list, condition);
 }
 
-static bool network_ready(NodeStatus *status, Str *ret_message) {
+static bool network_ready(NodeReporter *status, Str *ret_message) {
     return status->agent->network->ops->ready(status->agent->network, ret_message);
 }
 
-static Value *status_value(Arena *arena, NodeStatus *status) {
+static Value *status_value(Arena *arena, NodeReporter *status) {
     NodeAgent *agent = status->agent;
     int64_t now = loop_wall(agent->loop);
     measure(status);
@@ -150,16 +163,22 @@ static Value *status_value(Arena *arena, NodeStatus *status) {
     int64_t since = status->ready_since;
     add_condition(arena, conditions, "MemoryPressure", "False", "KubeletHasSufficientMemory",
                   STR("kubelet has sufficient memory available"), now, since);
-    add_condition(arena, conditions, "DiskPressure", "False", "KubeletHasNoDiskPressure", STR("kubelet has no disk pressure"), now, since);
-    add_condition(arena, conditions, "PIDPressure", "False", "KubeletHasSufficientPID", STR("kubelet has sufficient PID available"), now,
-                  since);
-    add_condition(arena, conditions, "Ready", ready ? "True" : "False", ready ? "KubeletReady" : "KubeletNotReady",
-                  ready ? STR("kubelet is posting ready status")
-                        : arena_printf(arena, "container runtime network not ready: %.*s", STR_ARG(message)),
-                  now, since);
+    add_condition(arena, conditions, "DiskPressure", "False", "KubeletHasNoDiskPressure",
+                  STR("kubelet has no disk pressure"), now, since);
+    add_condition(arena, conditions, "PIDPressure", "False", "KubeletHasSufficientPID",
+                  STR("kubelet has sufficient PID available"), now, since);
+    add_condition(
+        arena, conditions, "Ready", ready ? "True" : "False",
+        ready ? "KubeletReady" : "KubeletNotReady",
+        ready ? STR("kubelet is posting ready status")
+              : arena_printf(arena, "container runtime network not ready: %.*s", STR_ARG(message)),
+        now, since);
     value_set(arena, object, STR("conditions"), conditions);
     Value *addresses = value_new_array(arena);
-    const struct { const char *type; Str address; } known[] = {{"InternalIP", agent->config.address}, {"Hostname", agent->config.name}};
+    const struct {
+        const char *type;
+        Str address;
+    } known[] = {{"InternalIP", agent->config.address}, {"Hostname", agent->config.name}};
     for (size_t i = 0; i < 2; i++) {
         Value *address = value_new_object(arena);
         value_set_str(arena, address, STR("type"), str_from(known[i].type));
@@ -167,18 +186,21 @@ static Value *status_value(Arena *arena, NodeStatus *status) {
         value_push(arena, addresses, address);
     }
     value_set(arena, object, STR("addresses"), addresses);
-    value_set_int(arena, object_at(arena, object_at(arena, object, "daemonEndpoints"), "kubeletEndpoint"), STR("Port"),
-                  agent->config.port);
+    value_set_int(arena,
+                  object_at(arena, object_at(arena, object, "daemonEndpoints"), "kubeletEndpoint"),
+                  STR("Port"), agent->config.port);
     fill_info(arena, status, object_at(arena, object, "nodeInfo"));
     return object;
 }
 
 // Labels that every node has, and those of the command line.
-static void fill_labels(Arena *arena, NodeStatus *status, Value *labels) {
+static void fill_labels(Arena *arena, NodeReporter *status, Value *labels) {
     NodeAgent *agent = status->agent;
     struct utsname uts;
     uname(&uts);
-    Str architecture = !strcmp(uts.machine, "x86_64") ? STR("amd64") : !strcmp(uts.machine, "aarch64") ? STR("arm64") : STR("unknown");
+    Str architecture = !strcmp(uts.machine, "x86_64")    ? STR("amd64")
+                       : !strcmp(uts.machine, "aarch64") ? STR("arm64")
+                                                         : STR("unknown");
     value_set_str(arena, labels, STR("kubernetes.io/hostname"), agent->config.name);
     value_set_str(arena, labels, STR("kubernetes.io/os"), STR("linux"));
     value_set_str(arena, labels, STR("kubernetes.io/arch"), architecture);
@@ -190,13 +212,14 @@ static void fill_labels(Arena *arena, NodeStatus *status, Value *labels) {
     }
 }
 
-static void fill_taints(Arena *arena, NodeStatus *status, Value *spec) {
+static void fill_taints(Arena *arena, NodeReporter *status, Value *spec) {
     NodeAgent *agent = status->agent;
     if (!agent->config.n_taints)
         return;
     Value *taints = value_new_array(arena);
     for (size_t i = 0; i < agent->config.n_taints; i++) { // KEY[=VALUE]:EFFECT
-        Str effect = agent->config.taints[i], value = str_cut(&effect, ':'), key = str_cut(&value, '=');
+        Str effect = agent->config.taints[i], value = str_cut(&effect, ':'),
+            key = str_cut(&value, '=');
         Value *taint = value_new_object(arena);
         value_set_str(arena, taint, STR("key"), key);
         if (value.ptr)
@@ -207,14 +230,17 @@ static void fill_taints(Arena *arena, NodeStatus *status, Value *spec) {
     value_set(arena, spec, STR("taints"), taints);
 }
 
-// Registration and reports --------------------------------------------------------------------------
+// Registration and reports
+// --------------------------------------------------------------------------
 
 static void send_status(void *user);
 
-static void retry_report(NodeStatus *status) { loop_timer_start(&status->report, RETRY); }
+static void retry_report(NodeReporter *status) {
+    loop_timer_start(&status->report, RETRY);
+}
 
 static void on_reported(void *user, const ClientResult *result) {
-    NodeStatus *status = user;
+    NodeReporter *status = user;
     status->call = NULL;
     if (result->error) {
         if (result->code != 404)
@@ -229,17 +255,20 @@ static void on_reported(void *user, const ClientResult *result) {
     status->registered = NULL;
 }
 
-static void patch_status(NodeStatus *status) {
+static void patch_status(NodeReporter *status) {
     _arena_free_ Arena *arena = arena_new();
     Value *object = value_new_object(arena), *metadata = object_at(arena, object, "metadata");
     fill_labels(arena, status, object_at(arena, metadata, "labels"));
     value_set(arena, object, STR("status"), status_value(arena, status));
-    ClientTarget target = {.resource = kinds_resource_core_v1_nodes(), .name = status->agent->config.name, .subresource = STR("status")};
-    status->call = client_patch(status->agent->client, &target, PATCH_STRATEGIC, json_of(arena, object), on_reported, status);
+    ClientTarget target = {.resource = kinds_resource_core_v1_nodes(),
+                           .name = status->agent->config.name,
+                           .subresource = STR("status")};
+    status->call = client_patch(status->agent->client, &target, PATCH_STRATEGIC,
+                                json_of(arena, object), on_reported, status);
 }
 
 static void on_created(void *user, const ClientResult *result) {
-    NodeStatus *status = user;
+    NodeReporter *status = user;
     status->call = NULL;
     if (result->error && !(result->code == 409)) {
         log_warn("node", "node not registered", "code=%d message=\"%.*s\"", result->code,
@@ -250,7 +279,7 @@ static void on_created(void *user, const ClientResult *result) {
     patch_status(status);
 }
 
-static void register_node(NodeStatus *status) {
+static void register_node(NodeReporter *status) {
     _arena_free_ Arena *arena = arena_new();
     Value *object = value_new_object(arena);
     value_set_str(arena, object, STR("apiVersion"), STR("v1"));
@@ -261,22 +290,24 @@ static void register_node(NodeStatus *status) {
     fill_taints(arena, status, object_at(arena, object, "spec"));
     value_set(arena, object, STR("status"), status_value(arena, status));
     ClientTarget target = {.resource = kinds_resource_core_v1_nodes()};
-    status->call = client_create(status->agent->client, &target, json_of(arena, object), on_created, status);
+    status->call =
+        client_create(status->agent->client, &target, json_of(arena, object), on_created, status);
 }
 
 static void send_status(void *user) {
-    NodeStatus *status = user;
+    NodeReporter *status = user;
     if (status->call)
         return;
     register_node(status); // 409 when it exists: then its status is patched
 }
 
-// Lease ---------------------------------------------------------------------------------------------
+// Lease
+// ---------------------------------------------------------------------------------------------
 
 static void renew(void *user);
 
 static void on_renewed(void *user, const ClientResult *result) {
-    NodeStatus *status = user;
+    NodeReporter *status = user;
     status->lease_call = NULL;
     if (result->code == 404)
         status->have_lease = false;
@@ -291,7 +322,7 @@ static void on_renewed(void *user, const ClientResult *result) {
 }
 
 static void renew(void *user) {
-    NodeStatus *status = user;
+    NodeReporter *status = user;
     NodeAgent *agent = status->agent;
     _arena_free_ Arena *arena = arena_new();
     Value *object = value_new_object(arena), *spec = value_new_object(arena);
@@ -299,20 +330,24 @@ static void renew(void *user) {
     value_set_int(arena, spec, STR("leaseDurationSeconds"), LEASE_DURATION);
     value_set_str(arena, spec, STR("renewTime"), time_format_micro(arena, loop_wall(agent->loop)));
     value_set(arena, object, STR("spec"), spec);
-    ClientTarget target = {.resource = kinds_resource_coordination_v1_leases(), .namespace_ = STR("kube-node-lease")};
+    ClientTarget target = {.resource = kinds_resource_coordination_v1_leases(),
+                           .namespace_ = STR("kube-node-lease")};
     if (status->have_lease) {
         target.name = agent->config.name;
-        status->lease_call = client_patch(agent->client, &target, PATCH_MERGE, json_of(arena, object), on_renewed, status);
+        status->lease_call = client_patch(agent->client, &target, PATCH_MERGE,
+                                          json_of(arena, object), on_renewed, status);
         return;
     }
     value_set_str(arena, object, STR("apiVersion"), STR("coordination.k8s.io/v1"));
     value_set_str(arena, object, STR("kind"), STR("Lease"));
     value_set_str(arena, object_at(arena, object, "metadata"), STR("name"), agent->config.name);
-    status->lease_call = client_create(agent->client, &target, json_of(arena, object), on_renewed, status);
+    status->lease_call =
+        client_create(agent->client, &target, json_of(arena, object), on_renewed, status);
 }
 
-NodeStatus *node_status_new(NodeAgent *agent, void (*registered)(void *user, int error), void *user) {
-    NodeStatus *status = calloc(1, sizeof *status);
+NodeReporter *node_reporter_new(NodeAgent *agent, void (*registered)(void *user, int error),
+                                void *user) {
+    NodeReporter *status = calloc(1, sizeof *status);
     assert(status);
     status->agent = agent;
     status->registered = registered;
@@ -325,7 +360,7 @@ NodeStatus *node_status_new(NodeAgent *agent, void (*registered)(void *user, int
     return status;
 }
 
-void node_status_free(NodeStatus *status) {
+void node_reporter_free(NodeReporter *status) {
     if (!status)
         return;
     if (status->call)

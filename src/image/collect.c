@@ -206,6 +206,31 @@ static int sweep(Collection *collection) {
     return code;
 }
 
+static int delete_trash(Collection *collection, unsigned first) {
+    Depot *depot = collection->depot;
+    for (unsigned i = first; i < depot->serial; i++) {
+        int error = tree_remove(depot->work, arena_printf(collection->arena, "trash-%u", i).ptr);
+        if (error)
+            return collection_errno(collection, error);
+    }
+    return 0;
+}
+
+void depot_reap(Depot *depot) {
+    // Exclusive, because a process that starts has its directory before it has it locked.
+    if (flock(depot->store->lock, LOCK_EX | LOCK_NB) < 0)
+        return;
+    _arena_free_ Arena *arena = arena_new();
+    _map_free_ Map *used = map_new();
+    DepotCollected collected = {0};
+    Failure failure = {0}; // of no interest: the next collection meets the same
+    Collection collection = {depot, arena, used, &collected, &failure};
+    unsigned first = depot->serial;
+    (void)for_each(&collection, "tmp", visit_work);
+    depot_unlock(depot);
+    (void)delete_trash(&collection, first);
+}
+
 int depot_collect(Depot *depot, DepotCollected *ret_collected, Failure *failure) {
     _arena_free_ Arena *arena = arena_new();
     _map_free_ Map *used = map_new();
@@ -217,10 +242,6 @@ int depot_collect(Depot *depot, DepotCollected *ret_collected, Failure *failure)
         return code;
     code = sweep(&collection);
     depot_unlock(depot);
-    for (unsigned i = first; !code && i < depot->serial; i++) {
-        int error = tree_remove(depot->work, arena_printf(arena, "trash-%u", i).ptr);
-        if (error)
-            code = collection_errno(&collection, error);
-    }
-    return code;
+    int trash_code = delete_trash(&collection, first);
+    return code ? code : trash_code;
 }

@@ -56,6 +56,8 @@ typedef struct DepotCollected {
     uint64_t bytes;                  // of layers, as they were unpacked
     uint64_t abandoned;              // working directories of processes that died
 } DepotCollected;
+// Deletes what processes left that were killed, unless somebody holds the lock right now.
+void depot_reap(Depot *depot);
 // Deletes what nothing uses. Takes the lock itself.
 int depot_collect(Depot *depot, DepotCollected *ret_collected, Failure *failure)
     __attribute__((warn_unused_result));

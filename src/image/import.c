@@ -339,6 +339,7 @@ int verb_import(Job *job, const ImportOptions *options) {
     Import import = {.job = job, .options = options, .archive = {NULL, -1}};
     bool is_directory = false;
     int fd = -1;
+    depot_reap(job->depot);
     int code = parse_names(&import);
     if (!code)
         code = open_input(&import, &is_directory, &fd);

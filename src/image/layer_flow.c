@@ -13,6 +13,7 @@
 #include "image/inflate.h"
 
 #define PUSH_MAX (1u << 20)
+#define PUSHED_ENOUGH (256u << 10)
 #define CHUNK (128u << 10)
 #define PIPE_SIZE (512 << 10)
 
@@ -70,9 +71,7 @@ uint64_t layer_flow_pushed(const LayerFlow *flow) {
 }
 
 bool layer_flow_is_idle(const LayerFlow *flow) {
-    // Before it has started it gathers the few bytes that tell the compression.
-    return flow->pushed.len < COMPRESSION_MAGIC && !flow->finished &&
-           (flow->pushed.len == 0 || !flow->started);
+    return !flow->finished && flow->pushed.len < PUSHED_ENOUGH;
 }
 
 bool layer_flow_push(LayerFlow *flow, const void *data, size_t len) {

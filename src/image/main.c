@@ -27,6 +27,8 @@ typedef struct Options {
     Platform platform;
     ImportOptions import;
     Image config;
+    RegistryOptions registry;
+    ImageStrings credentials; // files
     ImageStrings arguments;
 } Options;
 
@@ -34,6 +36,9 @@ enum {
     OPTION_DATA_DIR = 256,
     OPTION_JSON,
     OPTION_PLATFORM,
+    OPTION_MIRROR,
+    OPTION_CREDENTIALS,
+    OPTION_CA_FILE,
     OPTION_NAME,
     OPTION_ROOTFS,
     OPTION_ENTRYPOINT,
@@ -55,6 +60,9 @@ static const struct option long_options[] = {
     {"quiet", no_argument, NULL, 'q'},
     {"json", no_argument, NULL, OPTION_JSON},
     {"platform", required_argument, NULL, OPTION_PLATFORM},
+    {"mirror", required_argument, NULL, OPTION_MIRROR},
+    {"creds-file", required_argument, NULL, OPTION_CREDENTIALS},
+    {"ca-file", required_argument, NULL, OPTION_CA_FILE},
     {"name", required_argument, NULL, OPTION_NAME},
     {"rootfs", no_argument, NULL, OPTION_ROOTFS},
     {"entrypoint", required_argument, NULL, OPTION_ENTRYPOINT},
@@ -76,6 +84,10 @@ static const struct option long_options[] = {
 static const char usage_text[] =
     "Usage: seapod image VERB [OPTION]...\n"
     "\n"
+    "  pull REF             add an image from a registry\n"
+    "      --mirror DOMAIN=URL   ask this one first (repeatable; DOMAIN * is any)\n"
+    "      --creds-file FILE     a Docker config.json with credentials (repeatable)\n"
+    "      --ca-file [HOST=]FILE trust these authorities besides the system's (repeatable)\n"
     "  import FILE|-        add images from `docker save`, an OCI layout (tar or directory),\n"
     "                       each also compressed with gzip or zstd\n"
     "      --name REF       what to call the image (repeatable; instead of the archive's names)\n"
@@ -166,6 +178,20 @@ static int set_number(uint64_t *ret, Failure *failure) {
     return 0;
 }
 
+static int add_mirror(Arena *arena, RegistryOptions *registry, Failure *failure) {
+    size_t n = registry->n_mirrors++, size = sizeof(RegistryMirror);
+    registry->mirrors = arena_grow(arena, registry->mirrors, n * size, (n + 1) * size);
+    return registry_parse_mirror(arena, str_from(optarg), &registry->mirrors[n], failure);
+}
+
+static void add_authority(Arena *arena, RegistryOptions *registry) {
+    size_t n = registry->n_authorities++, size = sizeof(WebAuthority);
+    registry->authorities = arena_grow(arena, registry->authorities, n * size, (n + 1) * size);
+    Str file = str_from(optarg), host = str_cut(&file, '=');
+    registry->authorities[n] =
+        file.ptr ? (WebAuthority){host, file.ptr} : (WebAuthority){STR_NONE, optarg};
+}
+
 static int set_option(Options *options, int option, Arena *arena, Failure *failure) {
     switch (option) {
     case OPTION_DATA_DIR:
@@ -180,6 +206,14 @@ static int set_option(Options *options, int option, Arena *arena, Failure *failu
     case OPTION_PLATFORM:
         if (platform_parse(str_from(optarg), &options->platform) < 0)
             return failure_set(failure, IMAGE_E_USAGE, "not a platform: %s", optarg);
+        return 0;
+    case OPTION_MIRROR:
+        return add_mirror(arena, &options->registry, failure);
+    case OPTION_CREDENTIALS:
+        image_strings_push(arena, &options->credentials, str_from(optarg));
+        return 0;
+    case OPTION_CA_FILE:
+        add_authority(arena, &options->registry);
         return 0;
     case OPTION_NAME:
         image_strings_push(arena, &options->import.names, str_from(optarg));
@@ -239,6 +273,16 @@ static int run_import(Job *job, Options *options) {
     return verb_import(job, &options->import);
 }
 
+static int run_pull(Job *job, Options *options) {
+    for (size_t i = 0; i < options->credentials.n; i++) {
+        int code = credentials_read(job->arena, options->credentials.items[i].ptr,
+                                    &options->registry.credentials, job->failure);
+        if (code)
+            return code;
+    }
+    return verb_pull(job, options->arguments.items[0], &options->registry);
+}
+
 static int run_list(Job *job, Options *options) {
     return verb_list(job);
 }
@@ -255,10 +299,8 @@ static int run_verb(Job *job, Options *options) {
         size_t least, most; // arguments
         int (*run)(Job *job, Options *options);
     } verbs[] = {
-        {"import", 1, 1, run_import},
-        {"list", 0, 0, run_list},
-        {"rm", 1, SIZE_MAX, run_remove},
-        {"gc", 0, 0, run_collect},
+        {"pull", 1, 1, run_pull},        {"import", 1, 1, run_import}, {"list", 0, 0, run_list},
+        {"rm", 1, SIZE_MAX, run_remove}, {"gc", 0, 0, run_collect},
     };
     if (!options->verb)
         return failure_set(job->failure, IMAGE_E_USAGE, "a verb is missing (see --help)");

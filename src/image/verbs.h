@@ -2,6 +2,10 @@
 // One function per verb of seapod-image. Each returns 0 or fills job->failure.
 
 #include "image/publish.h"
+#include "image/registry.h"
+
+int verb_pull(Job *job, Str name, const RegistryOptions *options)
+    __attribute__((warn_unused_result));
 
 typedef struct ImportOptions {
     const char *file;    // "-" is standard input

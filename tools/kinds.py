@@ -26,7 +26,7 @@ C_TYPES = {
 # Absence already shows in these, so a Go pointer changes nothing in C.
 SELF_ABSENT = {'string', 'bytes', 'quantity', 'duration', 'time', 'micro-time', 'int-or-string', 'raw'}
 FORMATS = ('dns-label dns-subdomain dns-label-1035 label-key label-value port-name env-name '
-           'config-key ip absolute-path').split()
+           'config-key ip absolute-path path-segment').split()
 VERBS = 'get list watch create update patch delete deletecollection'.split()
 COLUMN_KINDS = 'string integer number boolean date'.split()
 C_KEYWORDS = set('''auto break case char const continue default do double else enum extern float for
@@ -754,7 +754,7 @@ def subresource_entry(sub, index):
 
 def resource_entry(resource, pool, index, number):
   group = resource.group
-  storage_group, storage_version = resource.stored_as or (group.group, group.version)
+  storage_group, storage_version = resource.stored_as or ('', '')
   list_kind = resource.kind + 'List' if 'list' in resource.verbs else ''
   parts = ['.group = %s' % c_str(group.group), '.version = %s' % c_str(group.version),
            '.plural = %s' % c_str(resource.plural), '.singular = %s' % c_str(resource.singular),

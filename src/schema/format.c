@@ -209,6 +209,19 @@ static void check_ip(FormatProblems *problems, Str value) {
         add_text(problems, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
 }
 
+static void check_path_segment(FormatProblems *problems, Str value) {
+    if (str_eq(value, STR(".")))
+        add_text(problems, "may not be '.'");
+    else if (str_eq(value, STR("..")))
+        add_text(problems, "may not be '..'");
+    else {
+        if (str_find(value, '/') >= 0)
+            add_text(problems, "may not contain '/'");
+        if (str_find(value, '%') >= 0)
+            add_text(problems, "may not contain '%'");
+    }
+}
+
 FormatProblems format_check(Arena *arena, FieldFormat format, Str value) {
     FormatProblems problems = {.n = 0};
     if (!value.ptr)
@@ -246,6 +259,9 @@ FormatProblems format_check(Arena *arena, FieldFormat format, Str value) {
     case FORMAT_ABSOLUTE_PATH:
         if (!value.len || value.ptr[0] != '/')
             add_text(&problems, "must be an absolute path");
+        break;
+    case FORMAT_PATH_SEGMENT:
+        check_path_segment(&problems, value);
         break;
     }
     return problems;

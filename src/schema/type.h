@@ -50,6 +50,7 @@ typedef enum FieldFormat { // what a string must look like; messages as apimachi
     FORMAT_CONFIG_KEY,
     FORMAT_IP,
     FORMAT_ABSOLUTE_PATH,
+    FORMAT_PATH_SEGMENT, // fits in a URL path: no '/', no '%', neither '.' nor '..'
 } FieldFormat;
 
 typedef struct Type Type;
@@ -125,7 +126,7 @@ typedef struct Resource {
     bool stored;          // false: a virtual kind (TokenReview, SubjectAccessReview, Binding)
     bool status_split;    // has a status subresource: main writes don't touch status, and the reverse
     bool generation;      // metadata.generation counts changes of anything but metadata and status
-    Str storage_group, storage_version; // where it is stored when another version is (events)
+    Str storage_group, storage_version; // where it is stored; both empty unless another version is (events)
     const struct ResourceRules *rules;  // see schema/check.h; NULL when none
 } Resource;
 

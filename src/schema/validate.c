@@ -1,7 +1,5 @@
 // The rules that the tables state, and the functions beside the kinds.
 
-#include <stdlib.h>
-
 #include "base/map.h"
 #include "schema/check.h"
 #include "schema/type_find.h"
@@ -28,25 +26,20 @@ static bool is_empty(const Field *field, const Value *value) {
     }
 }
 
-static int compare_str(const void *a, const void *b) {
-    return str_cmp(*(const Str *)a, *(const Str *)b);
-}
-
 static void check_enum(FieldErrors *errors, const Field *field, Str value, const Path *path) {
     for (size_t i = 0; i < field->n_enum; i++)
         if (str_eq(field->enum_values[i], value))
             return;
-    Str sorted[UINT8_MAX]; // upstream lists them in order
-    memcpy(sorted, field->enum_values, field->n_enum * sizeof(Str));
-    qsort(sorted, field->n_enum, sizeof(Str), compare_str);
-    field_not_supported(errors, path, value, sorted, field->n_enum);
+    field_not_supported(errors, path, value, field->enum_values, field->n_enum);
 }
 
 static void check_range(FieldErrors *errors, const Field *field, int64_t value, const Path *path) {
     if (value >= field->minimum && value <= field->maximum)
         return;
     Str detail;
-    if (field->maximum == INT64_MAX)
+    if (field->maximum == INT64_MAX && field->minimum == 1)
+        detail = STR("must be greater than zero");
+    else if (field->maximum == INT64_MAX)
         detail = arena_printf(errors->arena, "must be greater than or equal to %lld",
                               (long long)field->minimum);
     else if (field->minimum == INT64_MIN)
@@ -205,6 +198,18 @@ static void validate_field(FieldErrors *errors, const Field *field, const Value 
         validate_one(errors, field, value, old, path);
 }
 
+// What Go cannot tell from a given zero is checked as one where the field is always written.
+static void validate_absent(FieldErrors *errors, const Field *field, const Path *path) {
+    if (field->flags & FIELD_REQUIRED)
+        field_required(errors, path, "");
+    else if (!(field->flags & FIELD_ALWAYS) || field->shape != SHAPE_ONE)
+        return;
+    else if (field->kind == FIELD_INT32 || field->kind == FIELD_INT64)
+        check_range(errors, field, 0, path);
+    else if (field->format)
+        schema_check_format(errors, path, field->format, STR(""));
+}
+
 static void validate_members(FieldErrors *errors, const Type *type, const Value *object,
                              const Value *old, const Path *path) {
     for (uint16_t i = 0; i < type->n_fields; i++) {
@@ -218,12 +223,10 @@ static void validate_members(FieldErrors *errors, const Type *type, const Value 
         const Value *value = value_get(object, field->name);
         const Value *old_value = old ? value_get(old, field->name) : NULL;
         Path step = {.parent = path, .name = field->name, .index = -1};
-        if (is_empty(field, value)) {
-            if (field->flags & FIELD_REQUIRED)
-                field_required(errors, &step, "");
-        } else {
+        if (is_empty(field, value))
+            validate_absent(errors, field, &step);
+        else
             validate_field(errors, field, value, old_value, &step);
-        }
         if (old && (field->flags & FIELD_IMMUTABLE) && !value_equal(value, old_value))
             field_invalid_value(errors, &step, value, "field is immutable");
     }

@@ -156,8 +156,9 @@ static void test_table_rules(void **state) {
     _arena_free_ Arena *arena = arena_new();
     assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{\"containerPort\":80}"),
                         "");
-    assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{}"),
-                        "x.containerPort: Required value\n");
+    assert_string_equal(
+        check_type(arena, kinds_type_ContainerPort(), "{}"),
+        "x.containerPort: Invalid value: 0: must be between 1 and 65535, inclusive\n");
     assert_string_equal(
         check_type(arena, kinds_type_ContainerPort(),
                    "{\"containerPort\":70000,\"protocol\":\"tcp\",\"name\":\"No_Port\"}"),
@@ -175,6 +176,18 @@ static void test_table_rules(void **state) {
     assert_null(strstr(
         check_type(arena, kinds_type_Container(), "{\"env\":[{\"name\":\"a\"},{\"name\":\"a\"}]}"),
         "Duplicate"));
+    // Upstream's order, its word for a minimum of 1, and what is always there counts as zero or "".
+    assert_string_equal(check_type(arena, kinds_type_PodSpec(), "{\"restartPolicy\":\"x\"}"),
+                        "x.containers: Required value\n"
+                        "x.restartPolicy: Unsupported value: \"x\": supported values: \"Always\", "
+                        "\"OnFailure\", \"Never\"\n");
+    assert_string_equal(
+        check_type(arena, kinds_type_TopologySpreadConstraint(),
+                   "{\"topologyKey\":\"k\",\"whenUnsatisfiable\":\"DoNotSchedule\"}"),
+        "x.maxSkew: Invalid value: 0: must be greater than zero\n");
+    assert_string_equal(check_type(arena, kinds_type_HostAlias(), "{}"),
+                        "x.ip: Invalid value: \"\": must be a valid IP address, (e.g. 10.9.8.7 or "
+                        "2001:db8::ffff)\n");
 }
 
 static void test_many_items_are_compared_in_linear_time(void **state) {

@@ -104,9 +104,10 @@ static void wait_for_connection(NetCall *call, bool first) {
         list_append(&client->waiting, &call->waiting);
 }
 
-void net_call_interrupted(NetCall *call, bool reused, int error) {
+void net_call_interrupted(NetCall *call, bool unprocessed, bool reused, int error) {
     NetClient *client = call->client;
-    if (reused && !call->retried && !call->head_seen && changes_nothing(call->spec.method)) {
+    bool harmless = unprocessed || (reused && changes_nothing(call->spec.method));
+    if (harmless && !call->retried && !call->head_seen) {
         call->retried = true;
         wait_for_connection(call, true);
         dispatch(client);

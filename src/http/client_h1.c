@@ -57,7 +57,7 @@ static void lost(H1Transport *t, int error) {
         net_call_done(call, error ? error : -ECONNRESET,
                       STR("the connection was lost in the middle of the answer"));
     else
-        net_call_interrupted(call, reused, error);
+        net_call_interrupted(call, false, reused, error);
 }
 
 // The answer is complete; `rest` bytes follow it that nobody asked for.

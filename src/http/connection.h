@@ -14,6 +14,8 @@ typedef struct HttpConnection HttpConnection;
 typedef struct HttpConnectionOps {
     // Cuts the connection at once: on_close of its requests, then frees it.
     void (*abort)(HttpConnection *connection);
+    // Closes once the exchanges at hand are over. Frees nothing from inside.
+    void (*drain)(HttpConnection *connection);
 } HttpConnectionOps;
 
 struct HttpConnection { // first member of every kind of connection

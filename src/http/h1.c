@@ -247,7 +247,16 @@ static void connection_abort(HttpConnection *connection) {
     connection_free((H1Connection *)connection);
 }
 
-static const HttpConnectionOps connection_ops = {.abort = connection_abort};
+static void connection_drain(HttpConnection *connection) {
+    H1Connection *c = (H1Connection *)connection;
+    if (c->stream && c->state == H1_READING && !c->request)
+        stream_close(c->stream);
+}
+
+static const HttpConnectionOps connection_ops = {
+    .abort = connection_abort,
+    .drain = connection_drain,
+};
 
 static bool on_head(void *user, const H1Head *head) {
     H1Connection *c = user;

@@ -90,7 +90,10 @@ static void handshake_abort(HttpConnection *connection) {
     handshake_free(h);
 }
 
-static const HttpConnectionOps handshake_ops = {.abort = handshake_abort};
+static void handshake_drain(HttpConnection *connection) {
+} // it will see that the server is stopping
+
+static const HttpConnectionOps handshake_ops = {.abort = handshake_abort, .drain = handshake_drain};
 
 static void handshake_ready(void *user, Stream *stream, int error, const HttpPeer *peer, Str alpn) {
     Handshake *h = user;
@@ -194,7 +197,11 @@ void http_server_serve(HttpServer *server, Stream *stream, const HttpPeer *peer)
 }
 
 void http_server_stop_listening(HttpServer *server) {
-    server->stopping = true;
+    if (!server->stopping) {
+        server->stopping = true;
+        HttpConnection *connection;
+        list_for_each(connection, &server->connections, link) connection->ops->drain(connection);
+    }
     if (server->fd < 0)
         return;
     loop_timer_stop(&server->resume);

@@ -156,7 +156,7 @@ static TlsContext *context_new(bool server, bool http2) {
         abort();
     context->references = 1;
     context->server = server;
-    context->http2 = false && http2; // until h2.c is there
+    context->http2 = http2;
     pthread_mutex_init(&context->lock, NULL);
     return context;
 }

@@ -52,6 +52,8 @@ void net_call_head(NetCall *call, int status, const HttpHeader *headers, size_t 
 void net_call_data(NetCall *call, Str data);
 void net_call_done(NetCall *call, int error, Str message);
 void net_call_upgraded(NetCall *call, Stream *stream, const HttpHeader *headers, size_t n);
-// The connection failed under a call before anything of an answer came. Calls that change nothing
-// are tried once more on another connection when `reused` says that this one had served before.
-void net_call_interrupted(NetCall *call, bool reused, int error);
+// The connection failed under a call before anything of an answer came. It is tried once more on
+// another connection when that can do no harm: `unprocessed` says that the server did not look at
+// it; else it changes nothing and this connection had served before (a kept connection that the
+// server closed meanwhile).
+void net_call_interrupted(NetCall *call, bool unprocessed, bool reused, int error);

@@ -1,0 +1,85 @@
+#include "api/table.h"
+
+#include "api/table_cells.h"
+
+static Str kind_name(ColumnKind kind) {
+    static const Str names[] = {
+        [COLUMN_STRING] = STR("string"), [COLUMN_INTEGER] = STR("integer"),
+        [COLUMN_NUMBER] = STR("number"), [COLUMN_BOOLEAN] = STR("boolean"),
+        [COLUMN_DATE] = STR("date"),
+    };
+    return names[kind];
+}
+
+static Value *definitions(Arena *arena, const Resource *resource) {
+    Value *list = value_new_array(arena);
+    for (size_t i = 0; i < resource->n_columns; i++) {
+        const Column *column = &resource->columns[i];
+        Value *definition = value_new_object(arena);
+        value_set_str(arena, definition, STR("name"), str_from(column->name));
+        value_set_str(arena, definition, STR("type"), kind_name(column->kind));
+        value_set_str(arena, definition, STR("format"), str_from(column->format));
+        value_set_str(arena, definition, STR("description"), str_from(column->doc));
+        value_set_int(arena, definition, STR("priority"), column->priority);
+        value_push(arena, list, definition);
+    }
+    return list;
+}
+
+static Value *cell(const CellInput *input, const Column *column) {
+    if (column->function) {
+        CellFunction function = table_cell_function(str_from(column->function));
+        if (function)
+            return function(input);
+    }
+    if (input->field)
+        return (Value *)input->field;
+    return column->kind == COLUMN_STRING ? value_new_string(input->arena, STR(""))
+                                         : value_new_null(input->arena);
+}
+
+static Value *row_object(Arena *arena, const Value *object, TableInclude include) {
+    if (include == TABLE_NONE)
+        return NULL;
+    if (include == TABLE_OBJECT)
+        return (Value *)object;
+    Value *partial = value_new_object(arena);
+    value_set_str(arena, partial, STR("kind"), STR("PartialObjectMetadata"));
+    value_set_str(arena, partial, STR("apiVersion"), STR("meta.k8s.io/v1"));
+    Value *metadata = value_get(object, STR("metadata"));
+    value_set(arena, partial, STR("metadata"), metadata ? metadata : value_new_object(arena));
+    return partial;
+}
+
+static Value *row(Arena *arena, const Resource *resource, const Value *object, TableInclude include,
+                  int64_t now) {
+    Value *cells = value_new_array(arena), *made = value_new_object(arena);
+    for (size_t i = 0; i < resource->n_columns; i++) {
+        const Column *column = &resource->columns[i];
+        CellInput input = {.arena = arena,
+                           .object = object,
+                           .field = column->path ? value_at(object, column->path) : NULL,
+                           .now = now};
+        value_push(arena, cells, cell(&input, column));
+    }
+    value_set(arena, made, STR("cells"), cells);
+    Value *shown = row_object(arena, object, include);
+    if (shown)
+        value_set(arena, made, STR("object"), shown);
+    return made;
+}
+
+Value *table_render(Arena *arena, const Resource *resource, const Value *const *objects, size_t n,
+                    const Value *list_metadata, TableInclude include, bool columns, int64_t now) {
+    Value *table = value_new_object(arena), *rows = value_new_array(arena);
+    value_set_str(arena, table, STR("kind"), STR("Table"));
+    value_set_str(arena, table, STR("apiVersion"), STR("meta.k8s.io/v1"));
+    value_set(arena, table, STR("metadata"),
+              list_metadata ? value_copy(arena, list_metadata) : value_new_object(arena));
+    value_set(arena, table, STR("columnDefinitions"),
+              columns ? definitions(arena, resource) : value_new_array(arena));
+    for (size_t i = 0; i < n; i++)
+        value_push(arena, rows, row(arena, resource, objects[i], include, now));
+    value_set(arena, table, STR("rows"), rows);
+    return table;
+}

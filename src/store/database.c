@@ -34,8 +34,8 @@ static const char *const statement_texts[STATEMENTS] = {
                         "WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT 1",
     [STATEMENT_DELETE] = "DELETE FROM change WHERE revision = ?1",
     [STATEMENT_SAVE] = "UPDATE meta SET reserved = ?1, floor = ?2, clean = ?3",
-    [STATEMENT_FREE_PAGES] = "SELECT (SELECT freelist_count FROM pragma_freelist_count), "
-                             "(SELECT page_count FROM pragma_page_count)",
+    [STATEMENT_FREE_PAGES] = "PRAGMA freelist_count",
+    [STATEMENT_PAGES] = "PRAGMA page_count",
     [STATEMENT_VACUUM] = "PRAGMA incremental_vacuum(128)",
 };
 
@@ -436,23 +436,24 @@ int database_save(Database *database) {
     return database_run(database, statement);
 }
 
-int database_shrink(Database *database) {
-    int64_t free_pages, pages;
-    {
-        _statement_reset_ sqlite3_stmt *statement = NULL;
-        int error = database_prepare(database, STATEMENT_FREE_PAGES, &statement);
-        if (error)
-            return error;
-        error = database_run(database, statement);
-        if (error)
-            return error;
-        free_pages = sqlite3_column_int64(statement, 0);
-        pages = sqlite3_column_int64(statement, 1);
-    }
-    if (free_pages < FREE_PAGES_KEPT || free_pages < pages / 4)
-        return 0;
+static int database_count(Database *database, DatabaseStatement which, int64_t *ret) {
     _statement_reset_ sqlite3_stmt *statement = NULL;
-    int error = database_prepare(database, STATEMENT_VACUUM, &statement);
+    int error = database_prepare(database, which, &statement);
+    if (!error)
+        error = database_run(database, statement);
+    *ret = error ? 0 : sqlite3_column_int64(statement, 0);
+    return error;
+}
+
+int database_shrink(Database *database) {
+    int64_t free_pages, pages = 0;
+    int error = database_count(database, STATEMENT_FREE_PAGES, &free_pages);
+    if (!error && free_pages >= FREE_PAGES_KEPT)
+        error = database_count(database, STATEMENT_PAGES, &pages);
+    if (error || free_pages < FREE_PAGES_KEPT || free_pages < pages / 4)
+        return error;
+    _statement_reset_ sqlite3_stmt *statement = NULL;
+    error = database_prepare(database, STATEMENT_VACUUM, &statement);
     if (error)
         return error;
     int result;

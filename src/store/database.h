@@ -30,6 +30,7 @@ typedef enum DatabaseStatement {
     STATEMENT_DELETE,
     STATEMENT_SAVE,
     STATEMENT_FREE_PAGES,
+    STATEMENT_PAGES,
     STATEMENT_VACUUM,
     STATEMENTS,
 } DatabaseStatement;

@@ -22,9 +22,9 @@ static const char schema[] =
 // One writer, which owns the file: no shared memory file, no other process in between. The page
 // cache is small, because whoever reads much keeps its own copies; nothing is written before a
 // commit.
-static const char lock[] = "PRAGMA locking_mode = EXCLUSIVE";      // before anything is read
-static const char settings[] = "PRAGMA auto_vacuum = INCREMENTAL;" // of a new file
-                               "PRAGMA journal_mode = WAL;"
+static const char lock[] = "PRAGMA locking_mode = EXCLUSIVE";          // before anything is read
+static const char settings_new[] = "PRAGMA auto_vacuum = INCREMENTAL"; // while there is nothing
+static const char settings[] = "PRAGMA journal_mode = WAL;"
                                "PRAGMA synchronous = FULL;" // a commit is on disk when it returns
                                "PRAGMA journal_size_limit = 4194304;"
                                "PRAGMA cache_size = -256;"
@@ -131,7 +131,10 @@ static int database_settle(Database *database, const char *path, const DatabaseF
             (long long)number, format->number);
         return STORE_E_NEWER;
     }
-    result = database_exec(database, settings);
+    if (is_new)
+        result = database_exec(database, settings_new);
+    if (result == SQLITE_OK)
+        result = database_exec(database, settings);
     if (result == SQLITE_OK && is_new)
         result = database_create(database);
     else if (result == SQLITE_OK && number < format->number)

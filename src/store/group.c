@@ -367,9 +367,9 @@ static int attempt_tidy(Attempt *attempt) {
         // Twice as fast as it grows, so that it gets there.
         error = database_prune(database, target, 2 * attempt->writes + PRUNE_BATCH);
         save = true;
-        if (!error)
-            error = database_shrink(database);
     }
+    if (!error)
+        error = database_shrink(database);
     if (!error && (database->is_clean || database->reserved - group->revision < RESERVE / 2)) {
         database->reserved = group->revision + RESERVE;
         database->is_clean = false;

@@ -29,7 +29,6 @@ Harness *harness_new(const Backend *backend) {
     alarm(120); // nothing here takes that long
     Harness *h = calloc(1, sizeof *h);
     h->backend = backend;
-    h->loop = loop_new();
     snprintf(h->directory, sizeof h->directory, "/tmp/seapod-test-store-XXXXXX");
     assert_non_null(mkdtemp(h->directory));
     snprintf(h->path, sizeof h->path, "%s/state.db", h->directory);
@@ -39,6 +38,8 @@ Harness *harness_new(const Backend *backend) {
 
 void harness_open(Harness *h) {
     assert_null(h->store);
+    if (!h->loop)
+        h->loop = loop_new();
     if (h->backend->on_disk) {
         char *message = NULL;
         int error = store_sqlite_open(h->loop, h->path, &h->store, &message);
@@ -62,10 +63,15 @@ void harness_close(Harness *h) {
         loop_run(h->loop);
 }
 
-void harness_free(Harness *h) {
+void harness_rest(Harness *h) {
     if (h->store)
         harness_close(h);
     loop_free(h->loop);
+    h->loop = NULL;
+}
+
+void harness_free(Harness *h) {
+    harness_rest(h);
     static const char *const suffixes[] = {"",      "-wal",      "-shm",     "-journal",
                                            ".lock", ".format-1", ".format-0"};
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {

@@ -20,6 +20,7 @@ typedef struct Harness {
 Harness *harness_new(const Backend *backend);
 void harness_open(Harness *h);  // opens (again) what is on disk
 void harness_close(Harness *h); // waits
+void harness_rest(Harness *h); // closes the loop too: before a fork
 void harness_free(Harness *h);  // closes what is open, removes the directory
 
 // Answers, with copies of what they carried. Zeroed, given to a call; then harness_wait().

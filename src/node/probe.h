@@ -18,15 +18,18 @@ typedef struct ProberConfig {
     int64_t started_at; // Unix ns: initialDelaySeconds counts from here
     // The result after thresholds: the first one, and each time it changes.
     void (*on_result)(void *user, ProbeKind kind, bool success);
-    // Every failing check, with upstream's words: `Readiness probe failed: HTTP probe failed with statuscode: 404`.
+    // Every failing check, with upstream's words: `Readiness probe failed: HTTP probe failed with
+    // statuscode: 404`.
     void (*on_failure)(void *user, ProbeKind kind, Str message);
     void *user;
 } ProberConfig;
 Prober *prober_new(const ProberConfig *config);
 void prober_free(Prober *prober); // also while a check is under way; no callback follows
 
-// A lifecycle hook (postStart, preStop): exec, httpGet, tcpSocket or sleep. `done` once, later. error 0: it succeeded.
+// A lifecycle hook (postStart, preStop): exec, httpGet, tcpSocket or sleep. `done` once, later.
+// error 0: it succeeded.
 typedef struct HookRun HookRun;
-HookRun *hook_run(NodeAgent *agent, const Pod *pod, const Container *container, const LifecycleHandler *handler, Str container_id,
-                  Str pod_ip, void (*done)(void *user, int error, Str message), void *user);
+HookRun *hook_run(NodeAgent *agent, const Pod *pod, const Container *container,
+                  const LifecycleHandler *handler, Str container_id, Str pod_ip,
+                  void (*done)(void *user, int error, Str message), void *user);
 void hook_cancel(HookRun *run); // no callback any more

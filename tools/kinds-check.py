@@ -144,7 +144,7 @@ class Check:
   def check_tags(self, label, field, go):
     omits = 'omitempty' in go.options or 'omitzero' in go.options
     plain_struct = field.type and field.shape == 'one' and not field.pointer
-    plain_time = field.base in ('time', 'micro-time') and not field.pointer
+    plain_time = field.base in ('time', 'micro-time') and field.shape == 'one' and not field.pointer
     written = not omits or (plain_struct or plain_time) and 'omitzero' not in go.options
     if 'REQUIRED' not in field.flags and ('ALWAYS' in field.flags) != bool(written):
       self.say(field.where, '%s: upstream %s it when empty' % (label, 'writes' if written else 'omits'))
@@ -153,7 +153,7 @@ class Check:
       self.say(field.where, '%s: list type %s, upstream %s' % (label, field.list_type, list_types))
     if go.marker('listMapKey') != field.keys:
       self.say(field.where, '%s: keys %s, upstream %s' % (label, field.keys, go.marker('listMapKey')))
-    patch = {'PATCH_MERGE': 'merge', 'PATCH_RETAIN_KEYS': 'retainKeys'}
+    patch = {'PATCH_MERGE': 'merge', 'PATCH_REPLACE': 'replace', 'PATCH_RETAIN_KEYS': 'retainKeys'}
     ours = {patch[f] for f in field.flags if f in patch}
     if ours != set(filter(None, go.patch.split(','))) or field.patch_key != go.patch_key:
       self.say(field.where, '%s: patch %s %s, upstream %s %s' %

@@ -165,9 +165,10 @@ def parse_attribute(where, token, field):
   elif key == 'patch':
     strategies, _, field.patch_key = value.partition(':')
     for strategy in strategies.split(','):
-      if strategy not in ('merge', 'retainKeys'):
+      if strategy not in ('merge', 'replace', 'retainKeys'):
         raise KindsError(where, 'unknown patch strategy "%s"' % strategy)
-      field.flags.add('PATCH_MERGE' if strategy == 'merge' else 'PATCH_RETAIN_KEYS')
+      field.flags.add({'merge': 'PATCH_MERGE', 'replace': 'PATCH_REPLACE',
+                       'retainKeys': 'PATCH_RETAIN_KEYS'}[strategy])
   elif key == 'map':
     if value != 'atomic':
       raise KindsError(where, 'map wants "atomic"')

@@ -23,6 +23,7 @@ typedef struct Meta { // what is known of a value
     const Type *type; // of the object, or of a map's or list's items; NULL: free form
     bool is_map;      // an object whose members' values are of `type`
     bool merge_list;  // patchStrategy: merge
+    bool replace;     // patchStrategy: replace: the patch has the whole object
     Str key;          // patchMergeKey
 } Meta;
 
@@ -56,6 +57,7 @@ static Meta meta_of(Meta parent, Str name) {
                   .is_map = field->shape == SHAPE_MAP,
                   .merge_list =
                       field->shape == SHAPE_LIST && (field->flags & FIELD_PATCH_MERGE) != 0,
+                  .replace = (field->flags & FIELD_PATCH_REPLACE) != 0,
                   .key = field->patch_key};
 }
 
@@ -456,10 +458,11 @@ static int merge_member(Merger *merger, Meta meta, Value *original, ValueIndex *
     }
     bool both_objects = old && old->kind == VALUE_OBJECT && patch->kind == VALUE_OBJECT;
     bool both_lists = old && old->kind == VALUE_ARRAY && patch->kind == VALUE_ARRAY;
-    if (both_objects && !is_delete)
-        return merge_map(merger, meta_of(meta, name), old, patch, &member->value);
+    Meta inner = meta_of(meta, name);
+    if (both_objects && !is_delete && !inner.replace)
+        return merge_map(merger, inner, old, patch, &member->value);
     if (both_lists)
-        return merge_list(merger, meta_of(meta, name), old, patch, is_delete, &member->value);
+        return merge_list(merger, inner, old, patch, is_delete, &member->value);
     if (is_delete)
         return 0;
     discard_nulls(patch);

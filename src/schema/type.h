@@ -36,6 +36,7 @@ enum { // Field.flags
     FIELD_MAP_ATOMIC = 1 << 8, // x-kubernetes-map-type: atomic, for this reference
     FIELD_SCHEMA_REQUIRED = 1 << 9, // OpenAPI lists it as required, though validation may not ask for it
     FIELD_DUPLICATES = 1 << 10, // a list-map whose keys may repeat (env, container ports)
+    FIELD_PATCH_REPLACE = 1 << 11, // patchStrategy: replace, for an object that a patch gives whole
 };
 
 typedef enum FieldFormat { // what a string must look like; messages as apimachinery's validation words them

@@ -144,6 +144,20 @@ resource things Thing scope=cluster
                       '-I' + directory, '-I' + os.path.join(ROOT, 'src'),
                       os.path.join(out, 'kinds.c')], check=True)
 
+  def test_files_of_groups_that_are_not_served_yet(self):
+    folder = os.path.join(ROOT, 'kinds')
+    paths = sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith('.kinds'))
+    loaded = kinds.load(paths)
+    with open(os.path.join(folder, 'meson.build'), encoding='utf-8') as file:
+      served = file.read()
+    for group in loaded.groups:
+      for kind in group.types:
+        self.assertTrue(kind.doc, kind.where)
+        for field in kind.fields:
+          self.assertTrue(field.doc or field.inline, field.where)
+      if os.path.basename(group.file_name) not in served:
+        self.assertEqual(group.resources, [], group.file_name)
+
   def test_a_fault_ends_the_program_with_its_place(self):
     with tempfile.NamedTemporaryFile('w', suffix='.kinds') as file:
       file.write(HEAD + 'type T\n')

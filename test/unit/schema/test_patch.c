@@ -173,6 +173,14 @@ static void test_strategic_objects(void **state) {
               "{\"spec\":{\"nodeName\":\"n\"}}");
 }
 
+// patchStrategy: replace takes the patch's object whole.
+static void test_strategic_replaced_objects(void **state) {
+    strategic(kinds_type_PodDisruptionBudget(),
+              "{\"spec\":{\"maxUnavailable\":1,\"selector\":{\"matchLabels\":{\"a\":\"1\"}}}}",
+              "{\"spec\":{\"selector\":{\"matchLabels\":{\"b\":\"2\"}}}}",
+              "{\"spec\":{\"maxUnavailable\":1,\"selector\":{\"matchLabels\":{\"b\":\"2\"}}}}");
+}
+
 static void test_strategic_lists(void **state) {
     const Type *pod = kinds_type_Pod();
     const char *object =
@@ -308,17 +316,12 @@ static void test_strategic_long_lists(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge_patch),
-        cmocka_unit_test(test_json_patch),
-        cmocka_unit_test(test_json_patch_errors),
-        cmocka_unit_test(test_json_patch_limits),
-        cmocka_unit_test(test_strategic_objects),
-        cmocka_unit_test(test_strategic_lists),
-        cmocka_unit_test(test_strategic_primitive_lists),
-        cmocka_unit_test(test_strategic_order),
-        cmocka_unit_test(test_strategic_retain_keys),
-        cmocka_unit_test(test_strategic_errors),
-        cmocka_unit_test(test_strategic_long_lists),
+        cmocka_unit_test(test_merge_patch),       cmocka_unit_test(test_json_patch),
+        cmocka_unit_test(test_json_patch_errors), cmocka_unit_test(test_json_patch_limits),
+        cmocka_unit_test(test_strategic_objects), cmocka_unit_test(test_strategic_replaced_objects),
+        cmocka_unit_test(test_strategic_lists),   cmocka_unit_test(test_strategic_primitive_lists),
+        cmocka_unit_test(test_strategic_order),   cmocka_unit_test(test_strategic_retain_keys),
+        cmocka_unit_test(test_strategic_errors),  cmocka_unit_test(test_strategic_long_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

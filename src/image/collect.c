@@ -35,13 +35,13 @@ static int collection_errno(Collection *collection, int error) {
     return failure_errno(collection->failure, error, "cannot collect garbage in the image store");
 }
 
-// The manifest and what belongs to it, whether or not all of that is there. Sets `*ret_whole`.
-static int mark_manifest(Collection *collection, Str manifest, bool *ret_whole) {
+// The manifest and what belongs to it. An image that lacks a part counts only where `partial`: a
+// container may still run on the rest. Sets `*ret_whole`.
+static int mark_manifest(Collection *collection, Str manifest, bool partial, bool *ret_whole) {
     const ImageStore *store = collection->depot->store;
     Image image;
     Str text;
     *ret_whole = false;
-    mark(collection, manifest);
     int error = store_read_file(store->root, store_summary_path(collection->arena, manifest),
                                 IMAGE_SUMMARY_MAX, collection->arena, &text);
     if (error == -ENOENT)
@@ -50,10 +50,13 @@ static int mark_manifest(Collection *collection, Str manifest, bool *ret_whole) 
         return collection_errno(collection, error);
     if (image_summary_decode(collection->arena, text, store->path, &image) < 0)
         return 0;
+    *ret_whole = store_has_layers(store, &image);
+    if (!*ret_whole && !partial)
+        return 0;
+    mark(collection, manifest);
     mark(collection, image.id);
     for (size_t i = 0; i < image.diff_ids.n; i++)
         mark(collection, image.diff_ids.items[i]);
-    *ret_whole = store_has_layers(store, &image);
     return 0;
 }
 
@@ -65,7 +68,7 @@ static int mark_records(Collection *collection) {
     for (size_t i = 0; i < records.n; i++) {
         bool whole;
         const StoreRecord *record = &records.items[i];
-        int code = mark_manifest(collection, record->manifest, &whole);
+        int code = mark_manifest(collection, record->manifest, false, &whole);
         if (!code && !whole) { // nobody can use it: someone deleted files of the store by hand
             collection->collected->records++;
             code = depot_remove_record(collection->depot, record->repository, record->suffix,
@@ -73,7 +76,8 @@ static int mark_records(Collection *collection) {
         }
         if (code)
             return code;
-        mark(collection, record->target);
+        if (whole)
+            mark(collection, record->target);
     }
     return 0;
 }
@@ -93,7 +97,8 @@ static int mark_pins(Collection *collection) {
             return collection_errno(collection, error);
         bool whole;
         Str manifest = str_trim(text);
-        int code = reference_is_sha256(manifest) ? mark_manifest(collection, manifest, &whole) : 0;
+        int code =
+            reference_is_sha256(manifest) ? mark_manifest(collection, manifest, true, &whole) : 0;
         if (code)
             return code;
     }

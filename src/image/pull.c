@@ -11,6 +11,7 @@
 
 #define PARALLEL 4
 #define ATTEMPTS 3 // of a layer, when the network breaks
+#define RENEWALS 8 // of its authorization: tokens may live shorter than a layer waits
 #define INDEX_DEPTH 4
 
 typedef struct Pull Pull;
@@ -24,8 +25,9 @@ typedef struct LayerPull {
     int directory;
     Str name; // in the working directory
     size_t bar;
-    unsigned attempts;
-    bool paused, done, renewed;
+    unsigned attempts, renewals;
+    unsigned token; // see registry_renew
+    bool paused, done;
     int code; // of a failure inside a callback
 } LayerPull;
 
@@ -86,8 +88,8 @@ static int layer_start(LayerPull *layer) {
         return code;
     layer->attempts++;
     layer->flow = layer_flow_new(layer->directory, depot_empty(job->depot), &job->limits);
-    layer->transfer =
-        registry_blob(layer->pull->registry, layer->descriptor->digest, on_data, layer);
+    layer->transfer = registry_blob(layer->pull->registry, layer->descriptor->digest, on_data,
+                                    layer, &layer->token);
     output_layer_state(job->output, layer->bar, LAYER_DOWNLOADING, 0);
     return 0;
 }
@@ -108,10 +110,8 @@ static int layer_received(LayerPull *layer) {
     bool again = problem == WEB_NETWORK && layer->attempts < ATTEMPTS;
     if (problem == WEB_OK && reply.status >= 500)
         again = layer->attempts < ATTEMPTS;
-    if (problem == WEB_OK && reply.status == 401 && !layer->renewed) {
-        layer->renewed = true;
-        again = registry_renew(layer->pull->registry, &reply);
-    }
+    if (problem == WEB_OK && reply.status == 401 && layer->renewals++ < RENEWALS)
+        again = registry_renew(layer->pull->registry, &reply, layer->token);
     if (again) {
         job->failure->code = 0;
         layer_drop(layer);

@@ -32,6 +32,7 @@ struct Registry {
     Endpoint endpoints[ENDPOINTS_MAX];
     size_t n_endpoints;
     Endpoint *chosen; // that has the image
+    unsigned token;   // counts authorizations of blobs
 };
 
 int registry_parse_mirror(Arena *arena, Str text, RegistryMirror *ret_mirror, Failure *failure) {
@@ -283,14 +284,21 @@ int registry_document(Registry *registry, const char *what, const Descriptor *de
     return check_digest(reply.body, registry->arena, descriptor->digest, &digest, failure);
 }
 
-WebTransfer *registry_blob(Registry *registry, Str digest, WebData on_data, void *user) {
+WebTransfer *registry_blob(Registry *registry, Str digest, WebData on_data, void *user,
+                           unsigned *ret_token) {
     const char *headers[] = {registry->chosen->authorize.header, NULL};
     WebRequest request = {.url = make_url(registry, registry->chosen, "blobs", digest).ptr,
                           .headers = headers};
+    *ret_token = registry->token;
     return web_transfer_new(registry->web, &request, on_data, user);
 }
 
-bool registry_renew(Registry *registry, const WebReply *reply) {
-    return reply->status == 401 &&
-           authorize_answer(&registry->chosen->authorize, &reply->challenges);
+bool registry_renew(Registry *registry, const WebReply *reply, unsigned token) {
+    if (reply->status != 401)
+        return false;
+    if (token != registry->token)
+        return true;
+    authorize_accepted(&registry->chosen->authorize); // for the manifest it was
+    registry->token++;
+    return authorize_answer(&registry->chosen->authorize, &reply->challenges);
 }

@@ -44,9 +44,12 @@ Str registry_look(Registry *registry);
 int registry_document(Registry *registry, const char *what, const Descriptor *descriptor,
                       Str *ret_text, Failure *failure) __attribute__((warn_unused_result));
 
-// Starts the transfer of a blob with the authorization that worked so far.
-WebTransfer *registry_blob(Registry *registry, Str digest, WebData on_data, void *user);
-// After a transfer whose status was 401: gets a new token. Returns true when trying again may help.
-bool registry_renew(Registry *registry, const WebReply *reply);
+// Starts the transfer of a blob with the authorization that worked so far; `*ret_token` is its
+// number.
+WebTransfer *registry_blob(Registry *registry, Str digest, WebData on_data, void *user,
+                           unsigned *ret_token);
+// After a transfer with that authorization whose status was 401: gets another, unless a transfer
+// beside it did so already. Returns true when trying again may help.
+bool registry_renew(Registry *registry, const WebReply *reply, unsigned token);
 // Words a status that is not 200: not found, denied or unexpected, with the server's own message.
 int registry_refusal(Registry *registry, const char *url, const WebReply *reply, Failure *failure);

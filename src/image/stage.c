@@ -57,6 +57,8 @@ static int spawn_stage(char *const *argv, const int fds[5], pid_t *ret_pid) {
         else if (i < 2)
             posix_spawn_file_actions_addopen(&actions, i, "/dev/null", i ? O_WRONLY : O_RDONLY, 0);
     }
+    // What libraries opened without O_CLOEXEC: connections, of all things.
+    posix_spawn_file_actions_addclosefrom_np(&actions, DIRECTORY_FD + 1);
     // Locale and libraries must not depend on who started us.
     static char *const environment[] = {NULL};
     if (!error)

@@ -15,7 +15,8 @@
 // Deeper directories are first moved up: no descriptor per level of what a stranger nested.
 #define REMOVE_DEPTH_MAX 32
 
-int tree_clean_path(Arena *arena, Str path, Str *ret_clean) {
+// With `clamp`, ".." stays at the root as it does for the kernel in a chroot.
+static int clean_path(Arena *arena, Str path, bool clamp, Str *ret_clean) {
     if (path.len == 0 || path.len >= PATH_MAX || memchr(path.ptr, '\0', path.len))
         return TREE_E_PATH;
     char *clean = arena_alloc(arena, path.len + 1);
@@ -26,7 +27,7 @@ int tree_clean_path(Arena *arena, Str path, Str *ret_clean) {
         if (part.len == 0 || str_eq(part, STR(".")))
             continue;
         if (str_eq(part, STR(".."))) {
-            if (len == 0)
+            if (len == 0 && !clamp)
                 return TREE_E_ESCAPES;
             while (len > 0 && clean[--len] != '/')
                 ;
@@ -42,6 +43,10 @@ int tree_clean_path(Arena *arena, Str path, Str *ret_clean) {
     clean[len] = '\0';
     *ret_clean = str_of(clean, len);
     return 0;
+}
+
+int tree_clean_path(Arena *arena, Str path, Str *ret_clean) {
+    return clean_path(arena, path, false, ret_clean);
 }
 
 void tree_split(Str path, Str *ret_parent, Str *ret_name) {
@@ -103,8 +108,8 @@ static int make_path(Arena *arena, int root, Str path, int *links) {
             if (target.ptr) {
                 if (++*links > LINKS_MAX)
                     return -ELOOP;
-                if (tree_clean_path(arena, target, &clean) != 0)
-                    return -ELOOP;
+                if (clean_path(arena, target, true, &clean) != 0)
+                    return -ENAMETOOLONG;
                 error = make_path(arena, root, clean, links);
                 if (error)
                     return error;

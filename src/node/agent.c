@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "node/endpoint.h"
 #include "node/images.h"
+#include "node/logs.h"
 #include "node/node_reporter.h"
 #include "node/pod_worker.h"
 #include "node/references.h"
@@ -154,6 +155,7 @@ static void on_container_exit(void *user, const RuntimeContainer *container) {
     PodWorker *worker = map_get(agent->workers, container->pod_uid);
     if (worker)
         pod_worker_container_exited(worker, container);
+    log_container_ended(agent, container->id);
 }
 
 static void on_sandbox_exit(void *user, const Sandbox *sandbox) {
@@ -198,6 +200,7 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
         return error;
     }
     agent->workers = map_new();
+    list_init(&agent->log_readers);
     agent->events = event_recorder_new(agent->client, STR("kubelet"), agent->config.name);
     agent->images = images_new(agent);
     agent->references = references_new(agent);

@@ -28,6 +28,7 @@ struct NodeAgent {
     Informer *pods;         // those bound to this node
     Informer *services;     // for service variables; made at first use
     Map *workers;           // pod uid -> PodWorker
+    List log_readers;       // logs.c
     void (*on_ready)(void *user, int error);
     void *ready_user;
     bool recovered, stopping;

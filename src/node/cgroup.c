@@ -84,8 +84,8 @@ static bool list_has(Str list, Str item) {
 
 static const Str v1_options[] = {
     // of the super block, not names of controllers
-    {"rw", 2},       {"ro", 2},   {"xattr", 5},       {"clone_children", 14},
-    {"noprefix", 8}, {"none", 4}, {"nsdelegate", 10}, {"favordynmods", 12},
+    STR("rw"),       STR("ro"),   STR("xattr"),      STR("clone_children"),
+    STR("noprefix"), STR("none"), STR("nsdelegate"), STR("favordynmods"),
 };
 
 static Str v1_controllers(Arena *arena, Str options) {

@@ -175,8 +175,8 @@ typedef struct RuntimeOps {
                    Stream *stderr_stream, RuntimeDone done, void *user);
     void (*attach_resize)(Runtime *runtime, Str id, uint16_t width, uint16_t height);
     void (*reopen_log)(Runtime *runtime, Str id); // after rotation
-    // Rebuilds the picture after a start; then the visitors below are complete, and exits that
-    // happened meanwhile are told. Call once, before anything else.
+    // Rebuilds the picture after a start. With `done` the visitors below are complete, and what
+    // ended while we were away is told (before `done`). Call once, before anything else.
     void (*recover)(Runtime *runtime, RuntimeDone done, void *user);
     void (*each_sandbox)(Runtime *runtime, void (*visit)(void *user, const Sandbox *sandbox),
                          void *visit_user);

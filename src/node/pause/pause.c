@@ -197,6 +197,18 @@ static void bind_namespace(const char *directory, const char *pid, const char *n
     must(CALL5(mount, source, target, 0, MOUNT_BIND, 0), "bind", target);
 }
 
+// For a daemon that dies before it has read our line.
+static void write_process_file(const char *directory, const char *pid) {
+    char path[4096];
+    if (text_length(directory) > sizeof path - 16)
+        fail("open", directory, -36 /* ENAMETOOLONG */);
+    append(append(path, directory), "/process");
+    long fd = CALL5(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600, 0);
+    must(fd, "create", path);
+    CALL3(write, fd, pid, text_length(pid));
+    CALL3(close, fd, 0, 0);
+}
+
 static long clone_infra(const Launch *launch, int ready) {
     unsigned long flags = CLONE_NEWNS | SIGCHLD;
     for (size_t i = 0; i < sizeof namespace_kinds / sizeof *namespace_kinds; i++)
@@ -214,11 +226,12 @@ static void launch_sandbox(const Launch *launch) {
     must(CALL3(pipe2, ready, O_CLOEXEC, 0), "make", "a pipe");
     long pid = clone_infra(launch, ready[1]);
     CALL3(close, ready[1], 0, 0);
+    char digits[24];
+    char *text = format_number(digits + sizeof digits, (unsigned long)pid);
+    write_process_file(launch->directory, text);
     char byte;
     if (CALL3(read, ready[0], &byte, 1) != 1)
         finish(1); // the infra process has said why
-    char digits[24];
-    char *text = format_number(digits + sizeof digits, (unsigned long)pid);
     for (size_t i = 0; i < sizeof namespace_kinds / sizeof *namespace_kinds; i++)
         if (has_letter(launch->namespaces, namespace_kinds[i].letter))
             bind_namespace(launch->directory, text, namespace_kinds[i].name);

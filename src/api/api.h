@@ -1,6 +1,7 @@
 #pragma once
-// The API server: authentication, authorization, admission, the verbs, the watch cache, discovery. It is an
-// HttpHandler; what listens and who calls it inside the process is the caller's business. One loop.
+// The API server: authentication, authorization, admission, the verbs, the watch cache, discovery.
+// It is an HttpHandler; what listens and who calls it inside the process is the caller's business.
+// One loop.
 
 #include "http/client.h"
 #include "http/message.h"
@@ -11,26 +12,27 @@ typedef struct Api Api;
 typedef struct ApiConfig {
     Loop *loop;
     Store *store;
-    Str service_account_key;              // PEM, signs tokens (TokenRequest)
-    const Str *service_account_publics;   // PEM, verify tokens
+    Str service_account_key;            // PEM, signs tokens (TokenRequest)
+    const Str *service_account_publics; // PEM, verify tokens
     size_t n_service_account_publics;
-    Str service_account_issuer;           // "https://kubernetes.default.svc.cluster.local"
-    Str cluster_ca;                       // PEM; published in kube-system/extension-apiserver-authentication later
-    Str service_cidr;                     // "10.43.0.0/16": cluster IPs are allocated from it
-    Str cluster_dns;                      // reserved in it
-    Str advertise_address;                // the `kubernetes` service's endpoint
+    Str service_account_issuer; // "https://kubernetes.default.svc.cluster.local"
+    Str cluster_ca;        // PEM; published in kube-system/extension-apiserver-authentication later
+    Str service_cidr;      // "10.43.0.0/16": cluster IPs are allocated from it
+    Str cluster_dns;       // reserved in it
+    Str advertise_address; // the `kubernetes` service's endpoint
     uint16_t advertise_port;
-    const char *audit_log;                // NULL: none
-    // How to reach a node's endpoint (/containerLogs, /exec...): NULL answers mean "use the address and port in the
-    // Node object with `node_tls`".
+    const char *audit_log; // NULL: none
+    // How to reach a node's endpoint (/containerLogs, /exec...): NULL answers mean "use the address
+    // and port in the Node object with `node_tls`".
     HttpClient *(*node_client)(void *user, Str node_name);
     void *node_client_user;
     TlsContext *node_tls; // shows the API server's client certificate
 } ApiConfig;
 
-// Reads the store, fills the caches, makes what every cluster has (namespaces, RBAC's default roles and bindings, the `kubernetes`
-// service), then calls `ready(user, 0)` or with an error. /readyz says no until then.
+// Reads the store, fills the caches, makes what every cluster has (namespaces, RBAC's default roles
+// and bindings, the `kubernetes` service), then calls `ready(user, 0)` or with an error. /readyz
+// says no until then.
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret)
     __attribute__((warn_unused_result));
 void api_handle(void *api, HttpRequest *request); // an HttpHandler
-void api_free(Api *api); // open watches are ended
+void api_free(Api *api);                          // open watches are ended

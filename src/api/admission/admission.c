@@ -1,0 +1,93 @@
+#include "api/admission/admission.h"
+
+#include "api/server.h"
+
+static const AdmissionPlugin plugins[] = {
+    {"NamespaceLifecycle", admission_namespace_lifecycle, NULL},
+    {"ServiceAccount", admission_service_account_mutate, admission_service_account_validate},
+    {"NodeRestriction", admission_node_restriction, NULL},
+    {"TaintNodesByCondition", admission_taint_nodes, NULL},
+    {"Priority", admission_priority, NULL},
+    {"DefaultTolerationSeconds", admission_default_tolerations, NULL},
+};
+
+const AdmissionPlugin *admission_plugin_at(size_t index) {
+    return index < sizeof plugins / sizeof *plugins ? &plugins[index] : NULL;
+}
+
+// How long a plugin may wait for what should be there any moment (a new namespace's default service
+// account).
+#define LONGEST_WAIT (1500 * NSEC_PER_MSEC)
+
+typedef struct Run {
+    Admission *admission;
+    bool validating;
+    size_t next;
+    int64_t deadline; // 0: nobody has waited yet
+    AdmissionThen then;
+    void *user;
+} Run;
+
+static void go_on(Run *run);
+
+static void resume(ApiRequest *request, void *user, int error) {
+    go_on(user);
+}
+
+// True when the plugin shall be asked again.
+static bool waits(Run *run) {
+    ApiRequest *request = run->admission->request;
+    int64_t now = loop_now(request->api->loop);
+    if (!run->deadline)
+        run->deadline = now + LONGEST_WAIT;
+    if (now >= run->deadline)
+        return false;
+    request_wait_revision(request, request->api->revision + 1, run->deadline - now, resume, run);
+    return true;
+}
+
+static void go_on(Run *run) {
+    const AdmissionPlugin *plugin;
+    for (; (plugin = admission_plugin_at(run->next)); run->next++) {
+        ApiStatus *(*check)(Admission *) = run->validating ? plugin->validate : plugin->mutate;
+        run->admission->wait = false;
+        const ApiStatus *refusal = check ? check(run->admission) : NULL;
+        if (!refusal)
+            continue;
+        if (!run->admission->wait || !waits(run))
+            run->then(run->admission->request, run->user, refusal);
+        return;
+    }
+    run->then(run->admission->request, run->user, NULL);
+}
+
+static void start(Admission *admission, bool validating, AdmissionThen then, void *user) {
+    Run *run = arena_new_of(admission->request->arena, Run);
+    *run = (Run){.admission = admission, .validating = validating, .then = then, .user = user};
+    go_on(run);
+}
+
+void admission_mutate(Admission *admission, AdmissionThen then, void *user) {
+    start(admission, false, then, user);
+}
+
+void admission_validate(Admission *admission, AdmissionThen then, void *user) {
+    start(admission, true, then, user);
+}
+
+bool admission_is(const Admission *admission, Str group, Str resource, Str subresource) {
+    const Resource *of = admission->served->resource;
+    return str_eq(of->group, group) && str_eq(of->plural, resource) &&
+           str_eq(admission->subresource, subresource);
+}
+
+ApiStatus *admission_forbidden(const Admission *admission, Str why) {
+    const Resource *of = admission->served->resource;
+    Str name = admission->name;
+    if (!name.len && admission->object) {
+        Str own = value_string_at(admission->object, "metadata.name");
+        Str base = value_string_at(admission->object, "metadata.generateName");
+        name = own.len ? own : base.len ? base : STR("Unknown");
+    }
+    return status_forbidden(admission->request->arena, of->group, of->plural, name, why);
+}

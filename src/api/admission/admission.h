@@ -1,0 +1,52 @@
+#pragma once
+// What may still change or refuse a write after authorization: an ordered table of plugins, as in
+// kube-apiserver (pkg/kubeapiserver/options/plugins.go has the order). Webhooks will join it, so
+// the caller goes on in a callback.
+
+#include "api/request.h"
+
+typedef enum AdmissionOperation {
+    ADMISSION_CREATE,
+    ADMISSION_UPDATE,
+    ADMISSION_DELETE,
+    ADMISSION_CONNECT
+} AdmissionOperation;
+
+typedef struct Admission {
+    ApiRequest *request;
+    AdmissionOperation operation;
+    const ServedResource *served;
+    Str subresource;
+    Str namespace_, name;
+    Value *object;    // NULL for a deletion; plugins may change it while mutating
+    const Value *old; // NULL for a creation
+    bool wait;        // set by a plugin that refuses for now: it is asked again when something has
+                      // changed, for a while
+} Admission;
+
+// `refusal` is NULL when every plugin agreed. May be called from inside the call.
+typedef void (*AdmissionThen)(ApiRequest *request, void *user, const ApiStatus *refusal);
+void admission_mutate(Admission *admission, AdmissionThen then, void *user);
+void admission_validate(Admission *admission, AdmissionThen then, void *user);
+
+typedef struct AdmissionPlugin {
+    const char *name;
+    ApiStatus *(*mutate)(Admission *admission); // either may be NULL
+    ApiStatus *(*validate)(Admission *admission);
+} AdmissionPlugin;
+const AdmissionPlugin *admission_plugin_at(size_t index); // NULL past the end
+
+// For plugins.
+bool admission_is(const Admission *admission, Str group, Str resource, Str subresource);
+// 403 `pods "x" is forbidden: WHY`, by the object's name or, before it has one, generateName-based
+// wording.
+ApiStatus *admission_forbidden(const Admission *admission, Str why);
+
+// The plugins, each in its file.
+ApiStatus *admission_namespace_lifecycle(Admission *admission);
+ApiStatus *admission_service_account_mutate(Admission *admission);
+ApiStatus *admission_service_account_validate(Admission *admission);
+ApiStatus *admission_node_restriction(Admission *admission);
+ApiStatus *admission_taint_nodes(Admission *admission);
+ApiStatus *admission_priority(Admission *admission);
+ApiStatus *admission_default_tolerations(Admission *admission);

@@ -1,0 +1,31 @@
+#pragma once
+// What every cluster has: the namespaces, RBAC's default roles and bindings, the `kubernetes`
+// service. Made through the same road as every other request, as system:apiserver; only what is
+// missing is written.
+
+#include "api/server.h"
+
+void bootstrap_start(Api *api, void (*done)(Api *api, int error));
+void bootstrap_stop(Api *api);
+
+// The default policy, as data (kube-apiserver's plugin/pkg/auth/authorizer/rbac/bootstrappolicy).
+// Lists are separated by commas; "" is the core group.
+typedef struct BootstrapRule {
+    const char *verbs, *groups, *resources, *names, *urls; // NULL: none
+} BootstrapRule;
+typedef struct BootstrapRole {
+    const char *name;
+    const char *namespace_; // NULL: a ClusterRole
+    const char *feeds;      // "view": labelled aggregate-to-view
+    const char *collects;   // "view": aggregates what is labelled aggregate-to-view
+    const BootstrapRule *rules;
+    size_t n_rules;
+} BootstrapRole;
+typedef struct BootstrapBinding {
+    const char *name, *role;
+    const char *namespace_;      // NULL: a ClusterRoleBinding
+    const char *role_kind;       // NULL: ClusterRole
+    const char *kind, *subjects; // "Group", "User" or "ServiceAccount" (of kube-system)
+} BootstrapBinding;
+const BootstrapRole *bootstrap_role_at(size_t index);       // NULL past the end
+const BootstrapBinding *bootstrap_binding_at(size_t index); // NULL past the end

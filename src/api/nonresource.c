@@ -1,0 +1,125 @@
+#include "api/nonresource.h"
+
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+#include "api/discovery.h"
+#include "base/memory.h"
+#include "base/metrics.h"
+
+typedef struct Nonresource {
+    Discovery *discovery;
+} Nonresource;
+
+int nonresource_init(Api *api) {
+    Nonresource *self = memory_new(Nonresource);
+    api->nonresource = self;
+    self->discovery = discovery_new();
+    const ServedResource *served;
+    size_t n = 0;
+    while (registry_at(api->registry, n))
+        n++;
+    const Resource **resources = arena_array_of(api->arena, const Resource *, n + 1);
+    for (size_t i = 0; (served = registry_at(api->registry, i)); i++)
+        resources[i] = served->resource;
+    discovery_set(self->discovery, resources, n);
+    return 0;
+}
+
+void nonresource_free(Api *api) {
+    Nonresource *self = api->nonresource;
+    if (!self)
+        return;
+    discovery_free(self->discovery);
+    free(self);
+}
+
+// ---- health: https://kubernetes.io/docs/reference/using-api/health-checks/
+
+static void health(ApiRequest *request, const char *what) {
+    const Api *api = request->api;
+    bool alive = !strcmp(what, "livez") || api_is_ready(api); // alive while starting
+    bool verbose = http_query(request->http, STR("verbose")).ptr != NULL;
+    if (alive && !verbose) {
+        request_text(request, 200, STR("ok"));
+        return;
+    }
+    const char *state = api_is_ready(api) ? "[+]poststarthook/start-seapod ok"
+                                          : "[-]poststarthook/start-seapod failed: not ready";
+    request_text(request, alive ? 200 : 500,
+                 arena_printf(request->arena, "[+]ping ok\n%s %s\n%s\n%s check %s\n",
+                              api->watch ? "[+]store" : "[-]store",
+                              api->watch ? "ok" : "failed: no watch", state, what,
+                              alive ? "passed" : "failed"));
+}
+
+static void healthz(ApiRequest *request) {
+    health(request, "healthz");
+}
+static void livez(ApiRequest *request) {
+    health(request, "livez");
+}
+static void readyz(ApiRequest *request) {
+    health(request, "readyz");
+}
+
+// The version of the API that is spoken; kubectl compares it with its own.
+#define MINOR "35"
+#define GIT_VERSION "v1." MINOR ".0+seapod-" SEAPOD_VERSION
+
+static void version(ApiRequest *request) {
+    Arena *arena = request->arena;
+    struct utsname host;
+    uname(&host);
+    const char *machine = !strcmp(host.machine, "x86_64")    ? "amd64"
+                          : !strcmp(host.machine, "aarch64") ? "arm64"
+                                                             : host.machine;
+    Value *info = value_new_object(arena);
+    value_set_str(arena, info, STR("major"), STR("1"));
+    value_set_str(arena, info, STR("minor"), STR(MINOR));
+    value_set_str(arena, info, STR("gitVersion"), STR(GIT_VERSION));
+    value_set_str(arena, info, STR("gitCommit"), STR(""));
+    value_set_str(arena, info, STR("gitTreeState"), STR(""));
+    value_set_str(arena, info, STR("buildDate"), STR("1970-01-01T00:00:00Z"));
+    value_set_str(arena, info, STR("goVersion"), STR("none"));
+    value_set_str(arena, info, STR("compiler"), STR(__VERSION__));
+    value_set_str(arena, info, STR("platform"), arena_printf(arena, "linux/%s", machine));
+    request_object(request, 200, NULL, info);
+}
+
+static void metrics(ApiRequest *request) {
+    Buf buf = BUF_INIT(16 * 1024 * 1024);
+    metrics_write(&buf);
+    _bytes_unref_ Bytes *body = buf_bytes(&buf);
+    buf_deinit(&buf);
+    request_body(request, 200, STR("text/plain; version=0.0.4; charset=utf-8"), body);
+}
+
+static const struct {
+    const char *path;
+    void (*handler)(ApiRequest *request);
+} paths[] = {
+    {"/healthz", healthz}, {"/healthz/", healthz}, {"/livez", livez},
+    {"/livez/", livez},    {"/readyz", readyz},    {"/readyz/", readyz},
+    {"/version", version}, {"/version/", version}, {"/metrics", metrics},
+};
+
+static bool is_read(const ApiRequest *request) {
+    return str_eq(request->info.verb, STR("get")) || str_eq(request->info.verb, STR("head"));
+}
+
+void nonresource_handle(ApiRequest *request) {
+    const Nonresource *self = request->api->nonresource;
+    if (!is_read(request)) {
+        request_text(request, 405, STR("405: Method Not Allowed"));
+        return;
+    }
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        if (str_eq(request->info.path, str_from(paths[i].path))) {
+            paths[i].handler(request);
+            return;
+        }
+    }
+    if (!discovery_handle(self->discovery, request->http))
+        request_text(request, 404, STR("404 page not found\n"));
+}

@@ -1,0 +1,8 @@
+#pragma once
+// Paths outside resources: discovery, OpenAPI, health, version, metrics.
+
+#include "api/server.h"
+
+int nonresource_init(Api *api) __attribute__((warn_unused_result));
+void nonresource_free(Api *api);
+void nonresource_handle(ApiRequest *request);

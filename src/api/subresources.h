@@ -1,0 +1,16 @@
+#pragma once
+// Handlers of subresources and virtual kinds (see verbs.h), each in its own file.
+
+#include "api/request.h"
+
+void pod_binding_create(ApiRequest *request); // pods/NAME/binding, and bindings
+void pod_eviction_create(ApiRequest *request);
+void token_request_create(ApiRequest *request); // serviceaccounts/NAME/token
+void token_review_create(ApiRequest *request);
+void self_subject_review_create(ApiRequest *request);
+void access_review_create(
+    ApiRequest *request); // Subject-, SelfSubject- and LocalSubjectAccessReview
+void rules_review_create(ApiRequest *request); // SelfSubjectRulesReview
+void pod_log_get(ApiRequest *request);
+void pod_stream(ApiRequest *request); // exec, attach, portforward
+void node_proxy(ApiRequest *request);

@@ -1,0 +1,23 @@
+#pragma once
+// PUT and PATCH share one machine: take the current object, make the new one of it, admit,
+// validate, store if nobody was faster, else begin again.
+
+#include "api/admission/admission.h"
+#include "api/request.h"
+
+typedef struct Update Update;
+struct Update {
+    ApiRequest *request;
+    // The new object, made of the current one (NULL when there is none); *ret_refusal says why it
+    // can't be made. Called again after somebody else was faster.
+    Value *(*transform)(Update *update, const Value *current, const ApiStatus **ret_refusal);
+    bool force_create; // server-side apply makes what is not there
+    void *state;       // of the transform
+    // Private.
+    CachedObject *current;
+    Value *object, *old;
+    Admission admission;
+    bool creating;
+    int attempts;
+};
+void update_run(Update *update);

@@ -1,6 +1,7 @@
 #pragma once
-// /openapi/v2 (JSON and gnostic's Protobuf form, which kubectl 1.20 needs), /openapi/v3 and /openapi/v3/{api,apis/G}/V, with ETags (?hash=),
-// written from the type tables on demand; nothing large stays in memory.
+// /openapi/v2 (JSON and gnostic's Protobuf form, which kubectl 1.20 needs), /openapi/v3 and
+// /openapi/v3/{api,apis/G}/V, with ETags (?hash=), written from the type tables on demand; nothing
+// large stays in memory.
 
 #include "http/message.h"
 #include "schema/type.h"

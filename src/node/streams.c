@@ -133,7 +133,7 @@ static void on_channels(void *user, int error, RemoteSession *session,
     remote->exec = runtime->ops->exec(runtime, &spec, on_exec_done, remote);
 }
 
-// The client is gone. An exec goes on without it, as a kubelet's does, and ends by itself; attach
+// The client is gone: what it had started ends. Attach ends because its streams did.
 // ends because its streams did.
 static void on_gone(void *user) {
     Remote *remote = user;

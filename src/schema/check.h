@@ -63,6 +63,10 @@ void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t
 #define SCHEMA_E_TYPE 1
 int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
                      Str *ret_message) __attribute__((warn_unused_result));
+// The same checks, canonical scalars and list of unknown fields, but no member is added, dropped or
+// moved: for an applied configuration, where it counts what the client wrote.
+int schema_normalize_scalars(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
+                             Str *ret_message) __attribute__((warn_unused_result));
 
 // Step 2. The table's defaults, and each type's and the resource's `default_fn`, innermost last.
 void schema_default(Arena *arena, const Resource *resource, Value *object);

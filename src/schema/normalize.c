@@ -13,6 +13,7 @@ typedef struct Normalizer {
     Arena *arena;
     ValuePaths *unknown;
     Str *message;
+    bool keep_shape; // check types and scalars alone
 } Normalizer;
 
 static int normalize_object(Normalizer *n, const Type *type, Value *object, const Path *path);
@@ -192,6 +193,8 @@ static Value *zero_value(Arena *arena, FieldKind kind) {
 static int normalize_item(Normalizer *n, const Type *owner, const Field *field, Value **item,
                           const Path *path) {
     if ((*item)->kind == VALUE_NULL) {
+        if (n->keep_shape)
+            return 0;
         Value *zero = zero_value(n->arena, field->kind);
         if (!zero)
             return 0;
@@ -327,32 +330,46 @@ static int normalize_object(Normalizer *n, const Type *type, Value *object, cons
         Path step = {.parent = path, .name = member.key, .index = -1};
         const Field *field = type_find(type, member.key, &cursor, &rank);
         if (!field) {
-            if (type->preserve_unknown)
+            if (type->preserve_unknown || n->keep_shape)
                 object->members[kept++] = member;
-            else
+            if (!type->preserve_unknown)
                 value_paths_add(n->arena, n->unknown, &step);
             continue;
         }
         int r = normalize_field(n, type, field, member.value, &step);
         if (r)
             return r;
-        if (is_omitted(field, member.value))
+        if (!n->keep_shape && is_omitted(field, member.value))
             continue;
         unsorted = unsorted || rank < last;
         last = rank;
         object->members[kept++] = member;
     }
     object->n = kept;
+    if (n->keep_shape)
+        return 0;
     int r = add_missing(n, type, object, path, &unsorted);
     if (!r && unsorted)
         sort_members(type, object);
     return r;
 }
 
-int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
-                     Str *ret_message) {
-    Normalizer n = {.arena = arena, .unknown = unknown, .message = ret_message};
+static int normalize_root(Normalizer n, const Type *type, Value *object) {
     if (object->kind != VALUE_OBJECT)
         return wrong_type(&n, NULL, NULL, str_from(json_kind(object)), go_type_name(type));
     return normalize_object(&n, type, object, NULL);
+}
+
+int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
+                     Str *ret_message) {
+    return normalize_root((Normalizer){.arena = arena, .unknown = unknown, .message = ret_message},
+                          type, object);
+}
+
+int schema_normalize_scalars(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
+                             Str *ret_message) {
+    return normalize_root(
+        (Normalizer){
+            .arena = arena, .unknown = unknown, .message = ret_message, .keep_shape = true},
+        type, object);
 }

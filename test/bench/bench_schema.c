@@ -5,14 +5,16 @@
 #include <time.h>
 
 #include "kinds/kinds.h"
+#include "schema/apply.h"
 #include "schema/check.h"
 #include "schema/patch.h"
 
 typedef struct Bench {
     Arena *arena;
     Str text;
-    Value *tree;   // normal and defaulted
-    Value *parsed; // as it came
+    Value *tree;    // normal and defaulted
+    Value *parsed;  // as it came
+    Value *tracked; // `tree` with managedFields
     Pod pod;
     Buf buf;
 } Bench;
@@ -97,6 +99,16 @@ static void bench_strategic(Bench *b, Arena *arena) {
     check(patch_strategic(arena, kinds_type_Pod(), b->tree, patch, &after, &message));
 }
 
+static void bench_track(Bench *b, Arena *arena) {
+    ApplyRequest request = {.resource = kinds_resource_core_v1_pods(),
+                            .api_version = STR("v1"),
+                            .manager = STR("kubelet"),
+                            .subresource = STR("status")};
+    Value *next = value_copy(arena, b->tracked);
+    value_set_str(arena, value_get(next, STR("status")), STR("phase"), STR("Failed"));
+    apply_track_update(arena, &request, b->tracked, next);
+}
+
 static const struct {
     const char *name;
     void (*run)(Bench *b, Arena *arena);
@@ -112,6 +124,7 @@ static const struct {
     {"struct from JSON", bench_typed_from_json},
     {"struct to JSON", bench_typed_write},
     {"strategic merge patch", bench_strategic},
+    {"managedFields of an update", bench_track},
 };
 
 static Str read_file(Arena *arena, const char *path) {
@@ -134,6 +147,12 @@ int main(int argc, char **argv) {
     check(schema_normalize(b.arena, kinds_type_Pod(), b.tree, NULL, &message));
     schema_default(b.arena, kinds_resource_core_v1_pods(), b.tree);
     check(typed_from_value(b.arena, kinds_type_Pod(), b.tree, &b.pod));
+    ApplyRequest create = {.resource = kinds_resource_core_v1_pods(),
+                           .api_version = STR("v1"),
+                           .manager = STR("controller"),
+                           .subresource = STR("")};
+    b.tracked = value_copy(b.arena, b.tree);
+    apply_track_update(b.arena, &create, NULL, b.tracked);
     printf("a pod of %zu bytes: best time of a step, arena space it takes\n", b.text.len);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         Arena *arena = arena_new();

@@ -1,9 +1,11 @@
-// Two JSON documents with a newline between them: an object and a patch, applied in all three ways.
+// Two JSON documents with a newline between them: an object and a patch, applied in all ways; then
+// the second as an update of the first, and as an applied configuration.
 
 #include <assert.h>
 #include <errno.h>
 
 #include "kinds/kinds.h"
+#include "schema/apply.h"
 #include "schema/patch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,6 +18,28 @@ static void check_result(int r, const Value *value, Str message) {
     }
     value_write_json(value, &buf);
     assert(!buf.failed);
+}
+
+static void check_apply(Arena *arena, const Value *object, const Value *patch) {
+    ApplyRequest request = {.resource = kinds_resource_core_v1_pods(),
+                            .api_version = STR("v1"),
+                            .manager = STR("kubectl"),
+                            .subresource = STR("")};
+    Value *live = value_copy(arena, object), *next = value_copy(arena, patch), *result = NULL;
+    ApiStatus *status = NULL;
+    apply_track_update(arena, &request, NULL, live);
+    apply_track_update(arena, &request, live, next);
+    value_set_str(arena, next, STR("apiVersion"), STR("v1"));
+    int r = apply_merge(arena, &request, live, next, &result, &status);
+    check_result(r, result, r ? status->message : STR_NONE);
+    request.force = true;
+    r = apply_merge(arena, &request, live, patch, &result, &status);
+    check_result(r, result, r ? status->message : STR_NONE);
+    if (r)
+        return;
+    Value *again = NULL; // applied once more, nothing changes
+    r = apply_merge(arena, &request, result, patch, &again, &status);
+    assert(r == 0 && value_equal(result, again));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -37,6 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         r = patch_strategic(arena, kinds_type_Pod(), object, patch, &result, &message);
         check_result(r, result, message);
     }
+    if (object->kind == VALUE_OBJECT && patch->kind == VALUE_OBJECT)
+        check_apply(arena, object, patch);
     assert(value_equal(object, object_before) && value_equal(patch, patch_before));
     return 0;
 }

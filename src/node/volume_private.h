@@ -1,0 +1,68 @@
+#pragma once
+// What volumes.c (the volumes of a pod), volume_plain.c (directories and host paths),
+// volume_content.c (files from objects of the API) and volume_token.c (tokens of service accounts)
+// share.
+
+#include "node/references.h"
+#include "node/volumes.h"
+
+#define VOLUME_E_WAITING 1 // something that was asked for has not come yet
+
+typedef struct VolumeToken VolumeToken;
+
+typedef struct VolumeObject { // a config map or secret that a volume shows
+    const Resource *resource;
+    Str name; // in the PodVolumes' arena
+    Reference *reference;
+} VolumeObject;
+
+typedef struct PodVolume {
+    PodVolumes *owner;
+    size_t index;   // in spec.volumes
+    Str path;       // on the host; in the owner's arena
+    bool read_only; // its content is ours alone
+    bool ready;     // stays so when a later update fails
+    Str message;    // malloc'ed: why it is not ready or not up to date
+    int64_t delay;
+    LoopTimer retry;
+    LoopTask check;
+    bool acquired; // `objects` and `tokens` are there
+    VolumeObject *objects;
+    VolumeToken **tokens; // one per source of the projected volume, NULL where it is another kind
+    size_t n_objects, n_tokens;
+} PodVolume;
+
+struct PodVolumes {
+    NodeAgent *agent;
+    Arena *arena, *pod_arena; // of the whole; of `pod`
+    Pod *pod;                 // a copy: metadata and spec
+    Str directory;            // DATA_DIR/pods/UID
+    PodVolume *items;
+    size_t n;
+    void (*changed)(void *user);
+    void *user;
+    LoopTask tell;
+};
+
+static inline const Volume *volume_spec(const PodVolume *volume) {
+    return &volume->owner->pod->spec.volumes.items[volume->index];
+}
+void volume_changed(void *volume); // looks at it again, soon
+
+// volume_plain.c. All return 0 or negative errno with *ret_message; fine when it is done already.
+int volume_make_directory(PodVolume *volume, Arena *arena, Str *ret_message);
+int volume_make_tmpfs(PodVolume *volume, Arena *arena, Str *ret_message);
+int volume_empty_dir(PodVolume *volume, Arena *arena, Str *ret_message);
+int volume_host_path(PodVolume *volume, Arena *arena, Str *ret_message);
+int64_t volume_group(const PodVolume *volume); // fsGroup; -1: none
+
+// volume_content.c. Also VOLUME_E_WAITING.
+bool volume_has_content(const Volume *spec);
+int volume_content(PodVolume *volume, Arena *arena, Str *ret_message);
+void volume_content_release(PodVolume *volume);
+
+// volume_token.c
+VolumeToken *volume_token_new(PodVolume *volume, size_t source);
+void volume_token_free(VolumeToken *token);
+// The token (good until the next turn of the loop), asked for when there is none.
+int volume_token_get(VolumeToken *token, Arena *arena, Str *ret, Str *ret_message);

@@ -1,0 +1,420 @@
+#include "node/volumes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "node/environment.h"
+#include "node/subpath.h"
+#include "node/volume_private.h"
+
+#define RETRY_FIRST (500 * NSEC_PER_MSEC) // a kubelet's delays between tries
+#define RETRY_LAST (122 * NSEC_PER_SEC)
+
+// Kinds ------------------------------------------------------------------------------------------
+
+static const char *kind_directory(const Volume *spec) {
+    return spec->config_map     ? "kubernetes.io~configmap"
+           : spec->secret       ? "kubernetes.io~secret"
+           : spec->downward_api ? "kubernetes.io~downward-api"
+           : spec->projected    ? "kubernetes.io~projected"
+                                : "kubernetes.io~empty-dir";
+}
+
+static int refuse(const Volume *spec, Arena *arena, Str *ret_message) {
+    if (spec->persistent_volume_claim)
+        *ret_message = arena_printf(
+            arena,
+            "persistentVolumeClaim \"%.*s\": persistent volumes are not supported by this "
+            "node",
+            STR_ARG(spec->persistent_volume_claim->claim_name));
+    else if (spec->image)
+        *ret_message = STR("image volumes are not supported by this node");
+    else if (spec->ephemeral)
+        *ret_message = STR("ephemeral volumes are not supported by this node");
+    else
+        *ret_message = STR("no volume plugin matched");
+    return -ENOTSUP;
+}
+
+static int set_up(PodVolume *volume, Arena *arena, Str *ret_message) {
+    const Volume *spec = volume_spec(volume);
+    if (spec->empty_dir)
+        return volume_empty_dir(volume, arena, ret_message);
+    if (spec->host_path)
+        return volume_host_path(volume, arena, ret_message);
+    if (volume_has_content(spec))
+        return volume_content(volume, arena, ret_message);
+    return refuse(spec, arena, ret_message);
+}
+
+// One volume -------------------------------------------------------------------------------------
+
+static void set_message(PodVolume *volume, Str message) {
+    free((char *)volume->message.ptr);
+    volume->message = STR_NONE;
+    if (message.len) {
+        char *copy = memory_alloc(message.len);
+        memcpy(copy, message.ptr, message.len);
+        volume->message = str_of(copy, message.len);
+    }
+}
+
+static void tell(void *user) {
+    PodVolumes *volumes = user;
+    volumes->changed(volumes->user);
+}
+
+static void failed(PodVolume *volume, Str message) {
+    const PodVolumes *owner = volume->owner;
+    const ObjectMeta *metadata = &owner->pod->metadata;
+    EventTarget target = {.api_version = STR("v1"),
+                          .kind = STR("Pod"),
+                          .namespace_ = metadata->namespace,
+                          .name = metadata->name,
+                          .uid = metadata->uid,
+                          .resource_version = metadata->resource_version};
+    set_message(volume, message);
+    event_record(owner->agent->events, &target, "Warning", "FailedMount",
+                 "MountVolume.SetUp failed for volume \"%.*s\" : %.*s",
+                 STR_ARG(volume_spec(volume)->name), STR_ARG(message));
+    loop_timer_start(&volume->retry, volume->delay);
+    volume->delay = volume->delay * 2 < RETRY_LAST ? volume->delay * 2 : RETRY_LAST;
+}
+
+static void check(void *user) {
+    PodVolume *volume = user;
+    _arena_free_ Arena *arena = arena_new();
+    Str message = STR_NONE;
+    int error = set_up(volume, arena, &message);
+    if (error == VOLUME_E_WAITING)
+        return;
+    if (error) {
+        failed(volume, message);
+        return;
+    }
+    loop_timer_stop(&volume->retry);
+    volume->delay = RETRY_FIRST;
+    set_message(volume, STR_NONE);
+    if (!volume->ready)
+        loop_post(volume->owner->agent->loop, &volume->owner->tell);
+    volume->ready = true;
+}
+
+void volume_changed(void *user) {
+    PodVolume *volume = user;
+    loop_post(volume->owner->agent->loop, &volume->check);
+}
+
+static void volume_init(PodVolumes *volumes, size_t index) {
+    PodVolume *volume = &volumes->items[index];
+    volume->owner = volumes;
+    volume->index = index;
+    const Volume *spec = volume_spec(volume);
+    volume->path = arena_printf(volumes->arena, "%.*s/volumes/%s/%.*s", STR_ARG(volumes->directory),
+                                kind_directory(spec), STR_ARG(spec->name));
+    if (spec->host_path)
+        volume->path = arena_str(volumes->arena, spec->host_path->path);
+    volume->read_only = volume_has_content(spec);
+    volume->delay = RETRY_FIRST;
+    volume->check = (LoopTask){.fn = check, .user = volume};
+    loop_timer_init(&volume->retry, volumes->agent->loop, check, volume);
+    volume_changed(volume);
+}
+
+// The pod's --------------------------------------------------------------------------------------
+
+// What volumes show of a pod: its metadata and spec. The copy has an arena of its own, since it
+// changes with the labels.
+static void copy_pod(PodVolumes *volumes, const Pod *pod) {
+    Pod part = *pod;
+    part.metadata.managed_fields.items = NULL;
+    part.metadata.managed_fields.len = 0;
+    part.status = (PodStatus){.qos_class = pod->status.qos_class};
+    Arena *arena = arena_new();
+    Buf buf = BUF_INIT(2 * VALUE_MAX_BYTES);
+    typed_write_json(kinds_type_Pod(), &part, &buf);
+    Str json = arena_str(arena, buf_view(&buf));
+    buf_deinit(&buf);
+    Pod *copy = arena_new_of(arena, Pod);
+    if (typed_from_json(arena, kinds_type_Pod(), json, copy) != 0)
+        abort(); // we wrote it
+    arena_free(volumes->pod_arena);
+    volumes->pod_arena = arena;
+    volumes->pod = copy;
+}
+
+PodVolumes *pod_volumes_new(NodeAgent *agent, const Pod *pod, void (*changed)(void *user),
+                            void *user) {
+    Arena *arena = arena_new();
+    PodVolumes *volumes = arena_new_of(arena, PodVolumes);
+    volumes->agent = agent;
+    volumes->arena = arena;
+    volumes->changed = changed;
+    volumes->user = user;
+    volumes->tell = (LoopTask){.fn = tell, .user = volumes};
+    copy_pod(volumes, pod);
+    volumes->directory = agent_pod_directory(agent, arena, pod->metadata.uid);
+    volumes->n = pod->spec.volumes.len;
+    volumes->items = arena_array_of(arena, PodVolume, volumes->n);
+    for (size_t i = 0; i < volumes->n; i++)
+        volume_init(volumes, i);
+    return volumes;
+}
+
+static bool same_map(const StrMap *a, const StrMap *b) {
+    if (a->len != b->len)
+        return false;
+    for (size_t i = 0; i < a->len; i++) {
+        Str other = str_map_get(b, a->keys[i]);
+        if (!other.ptr || !str_eq(other, a->values[i]))
+            return false;
+    }
+    return true;
+}
+
+void pod_volumes_update(PodVolumes *volumes, const Pod *pod) {
+    const ObjectMeta *old = &volumes->pod->metadata, *now = &pod->metadata;
+    if ((same_map(&old->labels, &now->labels) && same_map(&old->annotations, &now->annotations)) ||
+        pod->spec.volumes.len != volumes->n)
+        return;
+    copy_pod(volumes, pod);
+    for (size_t i = 0; i < volumes->n; i++) {
+        const Volume *spec = volume_spec(&volumes->items[i]);
+        if (spec->downward_api || spec->projected)
+            volume_changed(&volumes->items[i]);
+    }
+}
+
+bool pod_volumes_ready(const PodVolumes *volumes, Str *ret_message) {
+    for (size_t i = 0; i < volumes->n; i++) {
+        const PodVolume *volume = &volumes->items[i];
+        if (volume->ready)
+            continue;
+        *ret_message = volume->message.len ? volume->message : STR("volumes are being set up");
+        return false;
+    }
+    return true;
+}
+
+// Mounts -----------------------------------------------------------------------------------------
+
+typedef struct Expansion {
+    const RuntimePair *env;
+    size_t n;
+    Arena *arena;
+    Str missing;
+} Expansion;
+
+static Str needed(void *user, Str name) {
+    Expansion *expansion = user;
+    for (size_t i = expansion->n; i-- > 0;)
+        if (str_eq(expansion->env[i].name, name) && expansion->env[i].value.len)
+            return expansion->env[i].value;
+    expansion->missing = expansion->missing.ptr
+                             ? arena_printf(expansion->arena, "%.*s, %.*s",
+                                            STR_ARG(expansion->missing), STR_ARG(name))
+                             : name;
+    return STR("");
+}
+
+static int expand(Arena *arena, const VolumeMount *mount, const RuntimePair *env, size_t n_env,
+                  Str *ret, Str *ret_message) {
+    *ret = mount->sub_path;
+    if (!mount->sub_path_expr.len)
+        return 0;
+    Expansion expansion = {.env = env, .n = n_env, .arena = arena};
+    *ret = environment_expand_with(arena, mount->sub_path_expr, needed, &expansion);
+    if (!expansion.missing.ptr)
+        return 0;
+    *ret_message = arena_printf(arena, "missing value for %.*s", STR_ARG(expansion.missing));
+    return -EINVAL;
+}
+
+static void close_deferred(void *user) {
+    close((int)(intptr_t)user);
+}
+
+static bool has_backstep(Str path) {
+    while (path.ptr)
+        if (str_eq(str_cut(&path, '/'), STR("..")))
+            return true;
+    return false;
+}
+
+// The container's own processes may move things about in the volume while the runtime mounts it, so
+// what was checked is passed on as a descriptor and not by name.
+static int open_sub_path(const PodVolume *volume, Arena *arena, Str container, Str name, Str path,
+                         Str *ret, Str *ret_message) {
+    if (path.ptr[0] == '/') {
+        *ret_message =
+            arena_printf(arena, "error SubPath `%.*s` must not be an absolute path", STR_ARG(path));
+        return -EINVAL;
+    }
+    if (has_backstep(path)) {
+        *ret_message = arena_printf(
+            arena, "unable to provision SubPath `%.*s`: must not contain '..'", STR_ARG(path));
+        return -EINVAL;
+    }
+    int fd, error = subpath_open(volume->path.ptr, path, true, &fd);
+    if (error) { // no detail: it could tell about the host's files
+        *ret_message = arena_printf(
+            arena, "failed to prepare subPath for volumeMount \"%.*s\" of container \"%.*s\"",
+            STR_ARG(name), STR_ARG(container));
+        return error;
+    }
+    arena_defer(arena, close_deferred, (void *)(intptr_t)fd);
+    *ret = arena_printf(arena, "/proc/%d/fd/%d", getpid(), fd);
+    return 0;
+}
+
+static PodVolume *find(PodVolumes *volumes, Str name) {
+    for (size_t i = 0; i < volumes->n; i++)
+        if (str_eq(volume_spec(&volumes->items[i])->name, name))
+            return &volumes->items[i];
+    return NULL;
+}
+
+int pod_volumes_mount(PodVolumes *volumes, Arena *arena, Str container, const VolumeMount *mount,
+                      const RuntimePair *env, size_t n_env, ContainerMount *ret, Str *ret_message) {
+    const PodVolume *volume = find(volumes, mount->name);
+    if (!volume || !volume->ready) {
+        *ret_message =
+            arena_printf(arena, "cannot find volume \"%.*s\" to mount into container \"%.*s\"",
+                         STR_ARG(mount->name), STR_ARG(container));
+        return -ENOENT;
+    }
+    Str sub_path, source = arena_str(arena, volume->path);
+    int error = expand(arena, mount, env, n_env, &sub_path, ret_message);
+    if (!error && sub_path.len)
+        error =
+            open_sub_path(volume, arena, container, mount->name, sub_path, &source, ret_message);
+    if (error)
+        return error;
+    Str propagation = mount->mount_propagation, recursive = mount->recursive_read_only;
+    *ret = (ContainerMount){
+        .source = source,
+        .target = mount->mount_path.len && mount->mount_path.ptr[0] == '/'
+                      ? mount->mount_path
+                      : arena_printf(arena, "/%.*s", STR_ARG(mount->mount_path)),
+        .read_only = mount->read_only || volume->read_only,
+        .recursive_read_only = mount->read_only && (str_eq(recursive, STR("Enabled")) ||
+                                                    str_eq(recursive, STR("IfPossible"))),
+    };
+    if (str_eq(propagation, STR("HostToContainer")))
+        ret->propagation = PROPAGATION_HOST_TO_CONTAINER;
+    else if (str_eq(propagation, STR("Bidirectional")))
+        ret->propagation = PROPAGATION_BIDIRECTIONAL;
+    return 0;
+}
+
+// The end ----------------------------------------------------------------------------------------
+
+static void stop_all(PodVolumes *volumes) {
+    Loop *loop = volumes->agent->loop;
+    for (size_t i = 0; i < volumes->n; i++) {
+        PodVolume *volume = &volumes->items[i];
+        volume_content_release(volume);
+        loop_timer_stop(&volume->retry);
+        loop_task_cancel(loop, &volume->check);
+        set_message(volume, STR_NONE);
+    }
+    loop_task_cancel(loop, &volumes->tell);
+    arena_free(volumes->pod_arena);
+}
+
+void pod_volumes_detach(PodVolumes *volumes) {
+    if (!volumes)
+        return;
+    stop_all(volumes);
+    arena_free(volumes->arena);
+}
+
+typedef struct Removal {
+    Arena *arena;
+    char *directory; // pods/UID/volumes
+    void (*done)(void *user);
+    void *user;
+} Removal;
+
+// "\040" is a space: proc(5) on mountinfo.
+static void unescape(char *text) {
+    char *out = text;
+    for (const char *p = text; *p;) {
+        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+            p += 4;
+        } else
+            *out++ = *p++;
+    }
+    *out = '\0';
+}
+
+// Our own and those that containers made in them (Bidirectional), the last one first.
+static void unmount_below(Arena *arena, const char *directory) {
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL, **points = NULL;
+    size_t size = 0, n = 0, capacity = 0, length = strlen(directory);
+    while (file && getline(&line, &size, file) > 0) {
+        char *point = NULL;
+        if (sscanf(line, "%*d %*d %*s %*s %ms", &point) != 1)
+            continue;
+        unescape(point);
+        if (!strncmp(point, directory, length) && point[length] == '/') {
+            if (n == capacity) {
+                size_t more = capacity ? capacity * 2 : 16;
+                points =
+                    arena_grow(arena, points, capacity * sizeof *points, more * sizeof *points);
+                capacity = more;
+            }
+            points[n++] = arena_cstr(arena, str_from(point));
+        }
+        free(point);
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    while (n-- > 0)
+        if (umount2(points[n], MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL)
+            log_warn("node", "volume not unmounted", "path=\"%s\" error=\"%s\"", points[n],
+                     strerror(errno));
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
+    return remove(path) != 0;
+}
+
+static void remove_all(void *user) { // on a thread of the pool
+    Removal *removal = user;
+    if (access(removal->directory, F_OK) != 0)
+        return;
+    unmount_below(removal->arena, removal->directory);
+    // FTW_MOUNT: what could not be unmounted is not emptied.
+    if (nftw(removal->directory, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+        log_warn("node", "volumes not removed", "path=\"%s\"", removal->directory);
+}
+
+static void on_removed(void *user) {
+    Removal *removal = user;
+    if (removal->done)
+        removal->done(removal->user);
+    arena_free(removal->arena);
+}
+
+void pod_volumes_free(PodVolumes *volumes, void (*done)(void *user), void *user) {
+    Arena *arena = arena_new();
+    Removal *removal = arena_new_of(arena, Removal);
+    *removal = (Removal){.arena = arena, .done = done, .user = user};
+    removal->directory =
+        arena_cstr(arena, arena_printf(arena, "%.*s/volumes", STR_ARG(volumes->directory)));
+    Loop *loop = volumes->agent->loop;
+    pod_volumes_detach(volumes);
+    loop_work(loop, remove_all, on_removed, removal);
+}

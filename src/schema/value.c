@@ -122,10 +122,11 @@ bool value_equal(const Value *a, const Value *b) {
 static Member *find(const Value *object, Str key) {
     if (!object || object->kind != VALUE_OBJECT)
         return NULL;
-    Member *member = object->members, *end = member + object->n;
-    for (; member < end; member++)
-        if (member->key.len == key.len && !memcmp(member->key.ptr, key.ptr, key.len))
+    for (uint32_t i = 0; i < object->n; i++) {
+        Member *member = &object->members[i];
+        if (str_eq(member->key, key))
             return member;
+    }
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/quantity.h"
+#include "rules/pod_resources.h"
 
 #define SHARES_LEAST 2
 #define SHARES_MOST 262144
@@ -35,36 +36,6 @@ int64_t resources_machine_memory(void) {
 
 // Quality of service -----------------------------------------------------------------------------
 
-typedef struct Tally {
-    bool any, all_limited;
-} Tally;
-
-static void tally(const ResourceRequirements *resources, Tally *ret) {
-    static const Str names[] = {{"cpu", 3}, {"memory", 6}};
-    for (size_t i = 0; i < 2; i++) {
-        Quantity limit, request;
-        bool limited = find(&resources->limits, names[i], &limit) && limit.nano > 0;
-        bool requested = find(&resources->requests, names[i], &request) && request.nano > 0;
-        ret->any |= limited || requested;
-        if (!limited || (requested && quantity_cmp(limit, request) != 0))
-            ret->all_limited = false;
-    }
-}
-
-static PodQos compute_qos(const Pod *pod) {
-    const PodSpec *spec = &pod->spec;
-    Tally all = {.all_limited = true};
-    if (spec->resources && (spec->resources->limits.len || spec->resources->requests.len))
-        tally(spec->resources, &all);
-    else {
-        for (size_t i = 0; i < spec->containers.len; i++)
-            tally(&spec->containers.items[i].resources, &all);
-        for (size_t i = 0; i < spec->init_containers.len; i++)
-            tally(&spec->init_containers.items[i].resources, &all);
-    }
-    return !all.any ? QOS_BEST_EFFORT : all.all_limited ? QOS_GUARANTEED : QOS_BURSTABLE;
-}
-
 PodQos resources_qos(const Pod *pod) {
     Str class = pod->status.qos_class;
     if (str_eq(class, STR("Guaranteed")))
@@ -73,7 +44,10 @@ PodQos resources_qos(const Pod *pod) {
         return QOS_BURSTABLE;
     if (str_eq(class, STR("BestEffort")))
         return QOS_BEST_EFFORT;
-    return compute_qos(pod);
+    class = pod_qos_class(&pod->spec);
+    return str_eq(class, STR("Guaranteed"))   ? QOS_GUARANTEED
+           : str_eq(class, STR("BestEffort")) ? QOS_BEST_EFFORT
+                                              : QOS_BURSTABLE;
 }
 
 // One container ----------------------------------------------------------------------------------
@@ -171,38 +145,6 @@ ContainerResources resources_of_container(const Pod *pod, const Container *conta
 
 // The pod's group --------------------------------------------------------------------------------
 
-typedef int64_t (*Amount)(const StrMap *list, Str name);
-
-static const StrMap *list_of(const ResourceRequirements *resources, bool limits) {
-    return limits ? &resources->limits : &resources->requests;
-}
-
-// Containers and sidecars run together; each other init container runs with the sidecars before it.
-static int64_t pod_sum(const Pod *pod, bool limits, Str name, Amount amount) {
-    const PodSpec *spec = &pod->spec;
-    if (spec->resources) {
-        int64_t whole = amount(list_of(spec->resources, limits), name);
-        if (whole)
-            return whole + amount(&spec->overhead, name);
-    }
-    int64_t sum = 0, sidecars = 0, most = 0;
-    for (size_t i = 0; i < spec->containers.len; i++)
-        sum += amount(list_of(&spec->containers.items[i].resources, limits), name);
-    for (size_t i = 0; i < spec->init_containers.len; i++) {
-        const Container *container = &spec->init_containers.items[i];
-        int64_t own = amount(list_of(&container->resources, limits), name);
-        if (str_eq(container->restart_policy, STR("Always"))) {
-            sidecars += own;
-            own = 0;
-        }
-        if (sidecars + own > most)
-            most = sidecars + own;
-    }
-    sum += sidecars;
-    sum = most > sum ? most : sum;
-    return sum ? sum + amount(&spec->overhead, name) : 0;
-}
-
 static bool all_limited(const Pod *pod, Str name) {
     const PodSpec *spec = &pod->spec;
     if (spec->resources && resource_milli(&spec->resources->limits, name))
@@ -220,14 +162,20 @@ CgroupLimits resources_of_pod(const Pod *pod) {
     PodQos qos = resources_qos(pod);
     if (qos == QOS_BEST_EFFORT)
         return (CgroupLimits){.cpu_shares = SHARES_LEAST};
-    int64_t cpu_request = pod_sum(pod, false, STR("cpu"), resource_milli);
-    int64_t cpu_limit = pod_sum(pod, true, STR("cpu"), resource_milli);
+    _arena_free_ Arena *arena = arena_new();
+    ResourceAmounts requests = pod_requests(arena, &pod->spec, NULL);
+    ResourceAmounts whole = pod_limits(arena, &pod->spec);
+    Quantity request, cpu, memory;
+    resource_amounts_get(&requests, STR("cpu"), &request);
+    resource_amounts_get(&whole, STR("cpu"), &cpu);
+    resource_amounts_get(&whole, STR("memory"), &memory);
+    int64_t cpu_request = quantity_milli_value(request), cpu_limit = quantity_milli_value(cpu);
     CgroupLimits limits = {.cpu_shares = shares_of(cpu_request ? cpu_request : cpu_limit)};
     if (qos == QOS_GUARANTEED || all_limited(pod, STR("cpu"))) {
         limits.cpu_quota = quota_of(cpu_limit);
         limits.cpu_period = limits.cpu_quota ? QUOTA_PERIOD : 0;
     }
     if (qos == QOS_GUARANTEED || all_limited(pod, STR("memory")))
-        limits.memory = pod_sum(pod, true, STR("memory"), resource_units);
+        limits.memory = quantity_value(memory);
     return limits;
 }

@@ -14,12 +14,17 @@
 #include <unistd.h>
 
 const Backend *backend_memory(void) {
-    static const Backend backend = {"memory", false};
+    static const Backend backend = {.name = "memory"};
+    return &backend;
+}
+
+const Backend *backend_simulated(void) {
+    static const Backend backend = {.name = "simulated", .simulated = true};
     return &backend;
 }
 
 const Backend *backend_sqlite(void) {
-    static const Backend backend = {"sqlite", true};
+    static const Backend backend = {.name = "sqlite", .on_disk = true};
     return &backend;
 }
 
@@ -39,7 +44,7 @@ Harness *harness_new(const Backend *backend) {
 void harness_open(Harness *h) {
     assert_null(h->store);
     if (!h->loop)
-        h->loop = loop_new();
+        h->loop = h->backend->simulated ? loop_new_simulated(1, 0) : loop_new();
     if (h->backend->on_disk) {
         char *message = NULL;
         int error = store_sqlite_open(h->loop, h->path, &h->store, &message);

@@ -6,9 +6,10 @@
 
 typedef struct Backend {
     const char *name;
-    bool on_disk;
+    bool on_disk, simulated;
 } Backend;
 const Backend *backend_memory(void);
+const Backend *backend_simulated(void); // the memory store on a loop with virtual time
 const Backend *backend_sqlite(void);
 
 typedef struct Harness {
@@ -20,7 +21,7 @@ typedef struct Harness {
 Harness *harness_new(const Backend *backend);
 void harness_open(Harness *h);  // opens (again) what is on disk
 void harness_close(Harness *h); // waits
-void harness_rest(Harness *h); // closes the loop too: before a fork
+void harness_rest(Harness *h);  // closes the loop too: before a fork
 void harness_free(Harness *h);  // closes what is open, removes the directory
 
 // Answers, with copies of what they carried. Zeroed, given to a call; then harness_wait().

@@ -16,7 +16,7 @@ static void run_case(void **state) {
 }
 
 int main(void) {
-    const Backend *backends[] = {backend_memory(), backend_sqlite()};
+    const Backend *backends[] = {backend_memory(), backend_simulated(), backend_sqlite()};
     const Contract *(*const parts[])(size_t *) = {contract_records, contract_history,
                                                   contract_watches, contract_orders};
     static struct CMUnitTest tests[256];

@@ -1,16 +1,13 @@
 #include "image/credentials.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "image/store_files.h"
-
-#define CREDENTIALS_FILE_MAX (1u << 20) // a Secret's limit
+#define CREDENTIAL_MAX (64u << 10) // of base64
 
 // "https://registry.example/v1/" -> "registry.example"
 static Str clean_key(Str key) {
@@ -33,7 +30,7 @@ static Str clean_key(Str key) {
 // "auth" is base64 of user:password.
 static bool decode_auth(Arena *arena, const json_t *value, Credential *credential) {
     size_t len = json_string_length(value);
-    if (len == 0 || len > CREDENTIALS_FILE_MAX)
+    if (len == 0 || len > CREDENTIAL_MAX)
         return false;
     unsigned char *text = arena_alloc(arena, len / 4 * 3 + 4);
     // Padded input only; what Docker writes is.
@@ -85,16 +82,6 @@ int credentials_parse(Arena *arena, Str text, Credentials *credentials) {
             add(arena, credentials, &credential);
     }
     json_decref(root);
-    return 0;
-}
-
-int credentials_read(Arena *arena, const char *path, Credentials *credentials, Failure *failure) {
-    Str text;
-    int error = store_read_file(AT_FDCWD, path, CREDENTIALS_FILE_MAX, arena, &text);
-    if (error)
-        return failure_errno(failure, error, "cannot read the credentials in %s", path);
-    if (credentials_parse(arena, text, credentials) < 0)
-        return failure_set(failure, IMAGE_E_USAGE, "%s is not a Docker config.json", path);
     return 0;
 }
 

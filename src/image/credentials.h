@@ -16,11 +16,9 @@ typedef struct Credentials {
     size_t n;
 } Credentials;
 
-// Adds what the file holds. Returns 0 or fills `failure` (which never repeats the file's content).
-int credentials_read(Arena *arena, const char *path, Credentials *credentials, Failure *failure)
-    __attribute__((warn_unused_result));
+// Adds what the text of such a file holds. Returns 0 or -EBADMSG.
 int credentials_parse(Arena *arena, Str text, Credentials *credentials)
-    __attribute__((warn_unused_result)); // 0 or -EBADMSG
+    __attribute__((warn_unused_result));
 
 // Those that fit the registry `host` ("registry.example:5000") and the repository `path` in it, the
 // most special first; globs in a key's host as kubelets take them (pkg/credentialprovider).

@@ -205,6 +205,10 @@ int depot_put_blob(Depot *depot, Str digest, Str bytes, Failure *failure) {
     return put_file(depot, store_blob_path(arena, digest), bytes, "a blob", failure);
 }
 
+int depot_put_stamp(Depot *depot, const char *path, Str text, Failure *failure) {
+    return put_file(depot, path, text, "a stamp", failure);
+}
+
 int depot_put_image(Depot *depot, Arena *arena, Image *image, Failure *failure) {
     image->layers = (ImageStrings){0};
     for (size_t i = 0; i < image->diff_ids.n; i++) {

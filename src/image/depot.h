@@ -51,6 +51,10 @@ int depot_put_record(Depot *depot, const StoreRecord *record, Failure *failure)
 int depot_remove_record(Depot *depot, Str repository, Str suffix, Failure *failure)
     __attribute__((warn_unused_result));
 
+// What `import --new` remembers of a file; `path` is below imported/.
+int depot_put_stamp(Depot *depot, const char *path, Str text, Failure *failure)
+    __attribute__((warn_unused_result));
+
 typedef struct DepotCollected {
     uint64_t layers, blobs, records; // how many went
     uint64_t bytes;                  // of layers, as they were unpacked

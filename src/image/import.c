@@ -1,11 +1,5 @@
 // Images from files: `docker save`, OCI layouts (a tar or a directory), plain root file systems.
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "image/archive.h"
 #include "image/digest.h"
 #include "image/reference.h"
@@ -18,6 +12,7 @@ typedef struct Import {
     StoreRecord *named; // options->names as records
     size_t n_named;
     Archive archive;
+    ImageStrings *manifests; // of what was imported
 } Import;
 
 static int bad(Import *import, const char *what) {
@@ -90,6 +85,8 @@ static int finish_image(Import *import, Publication *publication, Image *image,
         code = commit_layers(import, layers, image->diff_ids.n);
     if (!code)
         code = publish_image(job, publication, image);
+    if (!code)
+        image_strings_push(job->arena, import->manifests, image->manifest);
     for (size_t i = 0; !code && i < image->repo_tags.n; i++)
         output_image(job->output, image, image->repo_tags.items[i]);
     return code;
@@ -322,43 +319,24 @@ static int import_rootfs(Import *import, int fd) {
     return finish_image(import, &publication, &image, &layer, NULL, 0);
 }
 
-static int open_input(Import *import, bool *ret_is_directory, int *ret_fd) {
-    const char *file = import->options->file;
-    struct stat status;
-    bool is_stdin = strcmp(file, "-") == 0;
-    *ret_fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(file, O_RDONLY | O_CLOEXEC);
-    if (*ret_fd < 0 && errno == ENOENT)
-        return failure_set(import->job->failure, IMAGE_E_NOT_FOUND, "%s: no such file", file);
-    if (*ret_fd < 0 || fstat(*ret_fd, &status) < 0)
-        return failure_errno(import->job->failure, -errno, "cannot open %s", file);
-    *ret_is_directory = S_ISDIR(status.st_mode);
-    return 0;
-}
-
-int verb_import(Job *job, const ImportOptions *options) {
-    Import import = {.job = job, .options = options, .archive = {NULL, -1}};
-    bool is_directory = false;
-    int fd = -1;
-    depot_reap(job->depot);
+int import_file(Job *job, const ImportOptions *options, const char *file, int fd, bool is_directory,
+                ImageStrings *manifests) {
+    Import import = {.job = job, .options = options, .archive = {NULL, -1}, .manifests = manifests};
     int code = parse_names(&import);
-    if (!code)
-        code = open_input(&import, &is_directory, &fd);
-    if (!code && is_directory && options->rootfs)
+    if (!code && options->rootfs && is_directory)
         code = failure_set(job->failure, IMAGE_E_USAGE,
                            "--rootfs wants a tar: tar -C %s -c . | seapod image import --rootfs -",
-                           options->file);
-    if (!code && options->rootfs) {
+                           file);
+    else if (!code && options->rootfs)
         code = import_rootfs(&import, fd);
-    } else if (!code) {
-        if (is_directory)
-            archive_use_directory(fd, &import.archive);
-        else
-            code = archive_read_stream(job, fd, &import.archive);
-        if (!code)
-            code = import_archive(&import);
-        archive_deinit(&import.archive);
-    }
-    if (fd >= 0)
-        close(fd);
-    return code ? failure_wrap(job->failure, "failed to import %s", options->file) : 0;
+    if (code || options->rootfs)
+        return code;
+    if (is_directory)
+        archive_use_directory(fd, &import.archive);
+    else
+        code = archive_read_stream(job, fd, &import.archive);
+    if (!code)
+        code = import_archive(&import);
+    archive_deinit(&import.archive);
+    return code;
 }

@@ -41,6 +41,7 @@ enum {
     OPTION_CA_FILE,
     OPTION_NAME,
     OPTION_ROOTFS,
+    OPTION_NEW,
     OPTION_ENTRYPOINT,
     OPTION_CMD,
     OPTION_ENV,
@@ -65,6 +66,7 @@ static const struct option long_options[] = {
     {"ca-file", required_argument, NULL, OPTION_CA_FILE},
     {"name", required_argument, NULL, OPTION_NAME},
     {"rootfs", no_argument, NULL, OPTION_ROOTFS},
+    {"new", no_argument, NULL, OPTION_NEW},
     {"entrypoint", required_argument, NULL, OPTION_ENTRYPOINT},
     {"cmd", required_argument, NULL, OPTION_CMD},
     {"env", required_argument, NULL, OPTION_ENV},
@@ -88,8 +90,10 @@ static const char usage_text[] =
     "      --mirror DOMAIN=URL   ask this one first (repeatable; DOMAIN * is any)\n"
     "      --creds-file FILE     a Docker config.json with credentials (repeatable)\n"
     "      --ca-file [HOST=]FILE trust these authorities besides the system's (repeatable)\n"
-    "  import FILE|-        add images from `docker save`, an OCI layout (tar or directory),\n"
-    "                       each also compressed with gzip or zstd\n"
+    "  import FILE|DIR|-... add images from `docker save`, OCI layouts (tar or directory), all "
+    "also\n"
+    "                       compressed with gzip or zstd; or from all archives in a directory\n"
+    "      --new            pass over files that were imported so before and did not change\n"
     "      --name REF       what to call the image (repeatable; instead of the archive's names)\n"
     "      --rootfs         FILE is a tar of a root file system; the options below describe it:\n"
     "      --entrypoint ARG, --cmd ARG    one argument each time, or a JSON array\n"
@@ -221,6 +225,9 @@ static int set_option(Options *options, int option, Arena *arena, Failure *failu
     case OPTION_ROOTFS:
         options->import.rootfs = true;
         return 0;
+    case OPTION_NEW:
+        options->import.only_new = true;
+        return 0;
     case OPTION_MAX_LAYER_BYTES:
         return set_number(&options->limits.bytes, failure);
     case OPTION_MAX_LAYER_ENTRIES:
@@ -268,15 +275,17 @@ static int want_arguments(const Options *options, size_t least, size_t most, Fai
 }
 
 static int run_import(Job *job, Options *options) {
-    options->import.file = options->arguments.items[0].ptr;
+    options->import.files = options->arguments;
+    if (options->arguments.n > 1 && options->import.names.n > 0)
+        return failure_set(job->failure, IMAGE_E_USAGE, "--name is for one file only");
     options->import.config = &options->config;
     return verb_import(job, &options->import);
 }
 
 static int run_pull(Job *job, Options *options) {
     for (size_t i = 0; i < options->credentials.n; i++) {
-        int code = credentials_read(job->arena, options->credentials.items[i].ptr,
-                                    &options->registry.credentials, job->failure);
+        int code = registry_read_config(job->arena, options->credentials.items[i].ptr,
+                                        &options->registry, job->failure);
         if (code)
             return code;
     }
@@ -299,8 +308,9 @@ static int run_verb(Job *job, Options *options) {
         size_t least, most; // arguments
         int (*run)(Job *job, Options *options);
     } verbs[] = {
-        {"pull", 1, 1, run_pull},        {"import", 1, 1, run_import}, {"list", 0, 0, run_list},
-        {"rm", 1, SIZE_MAX, run_remove}, {"gc", 0, 0, run_collect},
+        {"pull", 1, 1, run_pull},  {"import", 1, SIZE_MAX, run_import},
+        {"list", 0, 0, run_list},  {"rm", 1, SIZE_MAX, run_remove},
+        {"gc", 0, 0, run_collect},
     };
     if (!options->verb)
         return failure_set(job->failure, IMAGE_E_USAGE, "a verb is missing (see --help)");

@@ -1,6 +1,7 @@
 #include "image/registry.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "image/store_files.h"
 
 #define ENDPOINTS_MAX 16
+#define CONFIG_MAX (1u << 20) // bytes; a Secret's limit
 
 // What the registry may answer with, Docker's types and OCI's.
 static const char accept_manifests[] = "Accept: " MEDIA_DOCKER_MANIFEST ", " MEDIA_DOCKER_INDEX
@@ -47,6 +49,33 @@ int registry_parse_mirror(Arena *arena, Str text, RegistryMirror *ret_mirror, Fa
                            "not a mirror, which is DOMAIN=http[s]://HOST[:PORT]: %.*s",
                            STR_ARG(text));
     *ret_mirror = (RegistryMirror){arena_str(arena, domain), arena_str(arena, url)};
+    return 0;
+}
+
+static void add_authorities(Arena *arena, Str text, RegistryOptions *options) {
+    json_t *root = json_loadb(text.ptr, text.len, 0, NULL), *value;
+    const char *host;
+    json_object_foreach(json_object_get(root, "certificateAuthorities"), host, value) {
+        if (!json_is_string(value))
+            continue;
+        size_t n = options->n_authorities++, size = sizeof(WebAuthority);
+        options->authorities = arena_grow(arena, options->authorities, n * size, (n + 1) * size);
+        Str name = strcmp(host, "*") == 0 ? STR_NONE : arena_str(arena, str_from(host));
+        options->authorities[n] =
+            (WebAuthority){name, arena_cstr(arena, str_from(json_string_value(value)))};
+    }
+    json_decref(root);
+}
+
+int registry_read_config(Arena *arena, const char *path, RegistryOptions *options,
+                         Failure *failure) {
+    Str text;
+    int error = store_read_file(AT_FDCWD, path, CONFIG_MAX, arena, &text);
+    if (error)
+        return failure_errno(failure, error, "cannot read %s", path);
+    if (credentials_parse(arena, text, &options->credentials) < 0)
+        return failure_set(failure, IMAGE_E_USAGE, "%s is not a Docker config.json", path);
+    add_authorities(arena, text, options);
     return 0;
 }
 

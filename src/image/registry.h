@@ -25,6 +25,12 @@ typedef struct RegistryOptions {
 int registry_parse_mirror(Arena *arena, Str text, RegistryMirror *ret_mirror, Failure *failure)
     __attribute__((warn_unused_result));
 
+// Adds a file in the form of Docker's config.json: its credentials, and from our own key
+// "certificateAuthorities": {"registry.example:5000": "/etc/ssl/registry.pem", "*": ...}.
+// Returns 0 or fills `failure`, which never repeats the file's content.
+int registry_read_config(Arena *arena, const char *path, RegistryOptions *options, Failure *failure)
+    __attribute__((warn_unused_result));
+
 typedef struct Registry Registry;
 
 Registry *registry_new(Arena *arena, const RegistryOptions *options,

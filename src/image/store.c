@@ -19,7 +19,7 @@
 #define SHORT_ID_MIN 12
 
 static const char *const directories[] = {"blobs",     "blobs/sha256", "layers", "images",
-                                          "summaries", "pins",         "tmp"};
+                                          "summaries", "imported",     "pins",   "tmp"};
 
 static int make_directory(int at, const char *path, mode_t mode) {
     return mkdirat(at, path, mode) < 0 && errno != EEXIST ? -errno : 0;

@@ -15,6 +15,7 @@
 //   images/DOMAIN/PATH/:TAG       record: the digest that the tag stands for
 //   images/DOMAIN/PATH/@DIGEST    record: the same, by digest (the "repo digest")
 //   summaries/HEX                 per manifest: what this header reads, normalized by seapod-image
+//   imported/HEX                  per archive that `import --new` took: its inode and manifests
 //   pins/NAME                     a container's claim on an image: the manifest's digest
 //   tmp/NAME/                     work in progress, its owner alive while it holds a flock on it
 // An image is used only through a record; a record is written last, so a half-pulled image is never

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image/stage.h"
@@ -332,6 +333,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--stage") == 0)
         stage_main(argc, argv);
     setlocale(LC_CTYPE, "C.UTF-8");
+    umask(022);               // a layer's root is a container's "/", whoever started us
     signal(SIGPIPE, SIG_IGN); // a stage that stops tells why
     _arena_free_ Arena *arena = arena_new();
     static Failure failure;

@@ -12,8 +12,9 @@
 #include "image/summary.h"
 
 #define SHOW_EVERY_NS 100000000
-#define BAR_WIDTH 30
-#define BARS_MAX 64 // lines; more layers than that are not drawn
+#define BAR_MAX 30    // characters
+#define BAR_BESIDE 48 // what the rest of a line takes at most
+#define BARS_MAX 64   // lines; more layers than that are not drawn
 
 typedef struct Layer {
     char digest[72];
@@ -101,16 +102,16 @@ static void format_size(char *text, size_t size, uint64_t bytes) {
     snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
-static void draw_layer(const Layer *layer) {
-    char current[32], total[32], bar[BAR_WIDTH + 1];
+static void draw_layer(const Layer *layer, int bar_width) {
+    char current[32], total[32], bar[BAR_MAX + 1];
     bool ended = layer->state == LAYER_DONE || layer->state == LAYER_EXISTS;
     double part = ended ? 1 : 0;
     if (!ended && layer->total)
         part = (double)layer->current / (double)layer->total;
-    int filled = (int)(part * BAR_WIDTH);
-    for (int i = 0; i < BAR_WIDTH; i++)
+    int filled = (int)(part * bar_width);
+    for (int i = 0; i < bar_width; i++)
         bar[i] = i < filled ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
+    bar[bar_width] = '\0';
     format_size(current, sizeof(current), layer->current);
     format_size(total, sizeof(total), layer->total);
     fprintf(stderr, "\r\x1b[K%.12s [%s] %-11s ", layer->digest + 7, bar, state_names[layer->state]);
@@ -125,10 +126,13 @@ static void draw(Output *output) {
     size_t n = output->n_layers < BARS_MAX ? output->n_layers : BARS_MAX;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 && n >= size.ws_row)
         n = size.ws_row - 1u;
+    int bar_width = BAR_MAX; // a line that wraps would spoil the picture
+    if (size.ws_col > 0 && size.ws_col < BAR_MAX + BAR_BESIDE)
+        bar_width = size.ws_col > BAR_BESIDE ? size.ws_col - BAR_BESIDE : 0;
     if (output->n_drawn)
         fprintf(stderr, "\x1b[%zuA", output->n_drawn);
     for (size_t i = 0; i < n; i++)
-        draw_layer(&output->layers[i]);
+        draw_layer(&output->layers[i], bar_width);
     output->n_drawn = n;
     fflush(stderr);
     output->shown_at = now();

@@ -164,6 +164,21 @@ static Str server_message(Arena *arena, Str body) {
     return text;
 }
 
+// " Too Many Requests", as Go's http.Response.Status has it.
+static const char *status_text(long status) {
+    static const struct {
+        long status;
+        const char *text;
+    } texts[] = {
+        {400, " Bad Request"},    {404, " Not Found"},           {405, " Method Not Allowed"},
+        {406, " Not Acceptable"}, {429, " Too Many Requests"},   {500, " Internal Server Error"},
+        {502, " Bad Gateway"},    {503, " Service Unavailable"}, {504, " Gateway Timeout"}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i].status == status)
+            return texts[i].text;
+    return "";
+}
+
 int registry_refusal(Registry *registry, const char *url, const WebReply *reply, Failure *failure) {
     Str message = server_message(registry->arena, reply->body);
     const char *colon = message.ptr ? ": " : "";
@@ -178,8 +193,9 @@ int registry_refusal(Registry *registry, const char *url, const WebReply *reply,
         failure_set(failure, IMAGE_E_NOT_FOUND, "%.*s: not found%s%.*s", STR_ARG(registry->name),
                     colon, STR_ARG(message));
     } else {
-        failure_set(failure, IMAGE_E_NETWORK, "unexpected status from GET request to %s: %ld%s%.*s",
-                    url, reply->status, colon, STR_ARG(message));
+        failure_set(failure, IMAGE_E_NETWORK,
+                    "unexpected status from GET request to %s: %ld%s%s%.*s", url, reply->status,
+                    status_text(reply->status), colon, STR_ARG(message));
     }
     failure_clean(failure->message);
     return failure->code;

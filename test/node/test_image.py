@@ -362,7 +362,7 @@ def test_a_server_in_trouble():
     assert len(failures) == 2
     registry.hook = lambda handler, method, path: handler.refuse(500, 'UNKNOWN', 'disk\non fire') or True
     message = fails(store('pull', f'{registry.host}/a/b:2'), NETWORK, 'unexpected status from GET request to')
-    assert '500: disk on fire' in message.splitlines()[-1], 'one line'
+    assert ': 500 Internal Server Error: disk on fire' in message.splitlines()[-1], 'one line'
 
 
 # Crashes and company

@@ -309,6 +309,15 @@ def test_import_only_what_is_new():
     assert len(message.splitlines()) == 2 and 'c:1' in result.out
 
 
+def test_a_strict_umask_does_not_close_containers():
+  with Store() as store:
+    path = store.write('layer.tar', tar(('a/file', b'')))
+    subprocess.run(['sh', '-c', 'umask 077; exec "$@"', 'sh', *store.command('import', '--rootfs', '--name', 'x', path)], check=True, capture_output=True)
+    tree = store.tree(store.layers()[0])
+    assert [os.stat(os.path.join(tree, p)).st_mode & 0o777 for p in ('.', 'a', 'a/file')] == [0o755, 0o755, 0o644]
+    assert os.stat(store.store).st_mode & 0o777 == 0o700
+
+
 def test_a_full_disk():
   with Store() as store:
     os.mkdir(store.data)

@@ -20,7 +20,7 @@ struct PairEnd {
     bool started, paused;
     bool peer_ended, end_delivered, write_ended;
     bool drain_due;
-    bool broken;   // the peer closed without taking what we had written
+    bool broken;   // the peer closed without taking what we had written, or was written to after it
     bool closing;  // by its owner: takes nothing any more
     bool finished; // on_close is on its way
     int error;
@@ -77,7 +77,11 @@ static void deliver_end(PairEnd *end) {
         return;
     end->end_delivered = true;
     end->stream.events->on_end(end->stream.user);
-    if (!end->dead && end->broken)
+}
+
+// What the peer sent before it left comes first.
+static void finish_if_broken(PairEnd *end) {
+    if (!end->dead && end->broken && end->end_delivered)
         finish(end, -EPIPE);
 }
 
@@ -115,6 +119,7 @@ static void turn(void *user) {
         post(end->peer);
     }
     deliver_end(end);
+    finish_if_broken(end);
     deliver_drain(end);
     if (!end->dead && end->end_delivered && end->write_ended)
         finish(end, 0);
@@ -132,9 +137,12 @@ static bool may_write(PairEnd *end) {
     if (end->finished || end->closing)
         return false;
     assert(!end->write_ended);
-    if (!end->peer || end->peer->closing)
-        finish(end, -EPIPE);
-    return !end->finished && !end->peer->finished;
+    if (!end->peer || end->peer->closing) {
+        end->broken = true;
+        post(end);
+        return false;
+    }
+    return !end->peer->finished;
 }
 
 static void pair_write(Stream *stream, Str data) {

@@ -28,6 +28,7 @@ typedef struct FdStream {
     bool owner_ended; // stream_end() was called: writing more is a mistake
     bool closing;     // stream_close() was called: no on_data any more
     bool discarding;  // closing, everything is out, and the peer is still sending
+    int broken;       // writing failed with this; what the peer sent before is still read
     bool finished;    // finish_task is on its way; nothing but abort() counts any more
     int error;
     bool busy; // inside on_ready(), where every callback but on_close comes from
@@ -71,7 +72,7 @@ static void on_finish(void *user) {
 
 static void finish_if_ended(FdStream *s) {
     if (s->write_ended && s->read_ended)
-        finish(s, 0);
+        finish(s, s->broken);
 }
 
 static void update_watch(FdStream *s) {
@@ -87,6 +88,20 @@ static void update_watch(FdStream *s) {
     if (s->queue.len)
         wanted |= LOOP_WRITE;
     loop_fd_want(s->watch, wanted);
+}
+
+// The peer takes no more. What it sent before it left (an answer, the last words of a command) may
+// not have been read yet.
+static void fail_writing(FdStream *s, int error) {
+    char unread;
+    if (!s->is_socket || !s->started || s->closing || s->read_ended ||
+        recv(s->fd, &unread, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+        return finish(s, error);
+    s->broken = error;
+    s->write_ending = s->write_ended = true;
+    stream_queue_clear(&s->queue);
+    loop_timer_start(&s->linger, LINGER_NS);
+    update_watch(s);
 }
 
 // One buffer for all streams of a thread: it is filled and handed out within one callback.
@@ -143,9 +158,9 @@ static void flush(FdStream *s) {
         else if (errno == EAGAIN)
             break;
         else if (errno != EINTR)
-            finish(s, -errno);
+            fail_writing(s, -errno);
     }
-    if (!s->queue.len && s->write_ending)
+    if (!s->queue.len && s->write_ending && !s->broken)
         end_writing(s);
     update_watch(s);
 }
@@ -167,6 +182,8 @@ static void read_some(FdStream *s) {
         char *buffer = read_buffer();
         ssize_t n = read(s->fd, buffer, READ_SIZE);
         if (n > 0) {
+            if (s->broken)
+                loop_timer_start(&s->linger, LINGER_NS);
             s->stream.events->on_data(s->stream.user, str_of(buffer, (size_t)n));
             if (n < READ_SIZE)
                 return;
@@ -175,7 +192,7 @@ static void read_some(FdStream *s) {
             return;
         } else if (errno != EINTR) {
             if (errno != EAGAIN)
-                finish(s, -errno);
+                finish(s, s->broken ? s->broken : -errno);
             return;
         }
     }
@@ -194,7 +211,8 @@ static void on_hangup(FdStream *s) {
     socklen_t len = sizeof error;
     if (s->is_socket && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && !error)
         return;
-    finish(s, -error);
+    if (!s->broken)
+        fail_writing(s, -error);
 }
 
 static void on_ready(void *user, int events) {
@@ -228,7 +246,7 @@ static void fd_start(Stream *stream) {
 }
 
 static bool may_write(FdStream *s) {
-    if (s->finished || s->closing)
+    if (s->finished || s->closing || s->broken)
         return false;
     assert(!s->owner_ended);
     if (s->write_ended) // the reading end of a pipe
@@ -246,7 +264,7 @@ static void fd_write(Stream *stream, Str data) {
         if (n > 0)
             data = str_slice(data, (size_t)n, data.len);
         else if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return finish(s, -errno);
+            return fail_writing(s, -errno);
     }
     stream_queue_write(&s->queue, data);
     update_watch(s);
@@ -281,13 +299,15 @@ static void fd_end(Stream *stream) {
 
 static void on_linger(void *user) {
     FdStream *s = user;
-    finish(s, s->discarding ? 0 : -ETIMEDOUT);
+    finish(s, s->broken ? s->broken : s->discarding ? 0 : -ETIMEDOUT);
 }
 
 static void fd_close(Stream *stream) {
     FdStream *s = of(stream);
     if (s->closing || s->finished)
         return;
+    if (s->broken)
+        return finish(s, s->broken);
     s->closing = s->write_ending = true;
     loop_timer_start(&s->linger, LINGER_NS);
     flush(s);

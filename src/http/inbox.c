@@ -108,7 +108,8 @@ static bool deliver_end(Inbox *inbox) {
     return !destroyed;
 }
 
-// A reader that paused gets the rest first; an error, or a user that let go, does not wait.
+// A reader that paused gets the rest before an orderly end; an error, or a user that let go, does
+// not wait for it.
 static bool may_close(const Inbox *inbox) {
     if (!inbox->closed)
         return false;
@@ -120,7 +121,7 @@ static bool may_close(const Inbox *inbox) {
 static void deliver(void *user) {
     Inbox *inbox = user;
     Stream *stream = inbox->stream;
-    bool wanted = !inbox->discarding && !inbox->error;
+    bool wanted = !inbox->discarding;
     if (wanted && is_ready(inbox) && inbox->data.len > 0 && !deliver_data(inbox))
         return;
     if (wanted && is_ready(inbox) && inbox->data.len == 0 && inbox->ended && !inbox->end_told &&

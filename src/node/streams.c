@@ -264,7 +264,10 @@ static void dial_failed(Dial *dial, int error) {
         STR_ARG(why));
     if (dial->fd >= 0)
         close(dial->fd);
-    if (!forward->gone) {
+    if (forward->gone) {
+        stream_abort(dial->error);
+        stream_abort(dial->data);
+    } else {
         stream_start(dial->error, &ignore_events, NULL);
         stream_write(dial->error, message);
         stream_close(dial->error);
@@ -279,9 +282,11 @@ static void connected(Dial *dial) {
     if (dial->watch)
         loop_fd_free(dial->watch);
     dial->watch = NULL;
-    if (forward->gone)
+    if (forward->gone) {
         close(dial->fd);
-    else {
+        stream_abort(dial->error);
+        stream_abort(dial->data);
+    } else {
         stream_start(dial->error, &ignore_events, NULL);
         stream_close(dial->error); // nothing to report
         stream_splice(dial->data, stream_from_fd(forward->agent->loop, dial->fd), STR(""), NULL,
@@ -343,5 +348,6 @@ void stream_port_forward(NodeAgent *agent, HttpRequest *request, Str pod, Str ne
     if (network_namespace.len)
         memcpy(forward->text + pod.len, network_namespace.ptr, network_namespace.len);
     forward->network_namespace = str_of(forward->text + pod.len, network_namespace.len);
-    remote_port_forward_accept(request, on_connect, on_forward_gone, forward);
+    if (!remote_port_forward_accept(request, on_connect, on_forward_gone, forward))
+        free(forward); // it was refused
 }

@@ -236,6 +236,26 @@ static void test_close_while_the_peer_sends(void **state) {
     assert_int_equal(b.closes, 1);
 }
 
+// The last words of a peer that left are not lost because we were still sending to it.
+static void test_writing_to_a_peer_that_left_keeps_what_it_sent(void **state) {
+    start();
+    stream_pause(b.stream, true);
+    write_pattern(a.stream, 100000, false);
+    stream_close(a.stream);
+    settle();
+    assert_int_equal(a.closes, 1);
+    stream_write(b.stream, STR("are you there?"));
+    stream_write(b.stream, STR("are you?"));
+    settle();
+    assert_int_equal(b.closes, 0);
+    stream_pause(b.stream, false);
+    settle();
+    assert_pattern(buf_view(&b.data), 100000);
+    assert_int_equal(b.ends, 1);
+    assert_int_equal(b.closes, 1);
+    assert_int_equal(b.error, -EPIPE);
+}
+
 static void test_abort(void **state) {
     start();
     stream_write(a.stream, STR("x"));
@@ -449,6 +469,7 @@ int main(void) {
         BOTH(test_pause),
         BOTH(test_close_flushes),
         BOTH(test_close_while_the_peer_sends),
+        BOTH(test_writing_to_a_peer_that_left_keeps_what_it_sent),
         BOTH(test_abort),
         BOTH(test_abort_inside_on_data),
         BOTH(test_handing_on),

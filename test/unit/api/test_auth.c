@@ -1,0 +1,283 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "harness.h"
+
+#define RBAC "/apis/rbac.authorization.k8s.io/v1"
+#define MAPS "/api/v1/namespaces/default/configmaps"
+
+static int setup(void **state) {
+    *state = harness_new();
+    return 0;
+}
+
+static int teardown(void **state) {
+    harness_free(*state);
+    return 0;
+}
+
+static void bind(Harness *h, const char *name, const char *role, const char *user) {
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"metadata\":{\"name\":\"%s\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\","
+             "\"name\":\"%s\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"%s\"}]}",
+             name, role, user);
+    assert_status(call(h, "POST", RBAC "/clusterrolebindings", body), 201);
+}
+
+static void test_denied_by_default(void **state) {
+    Harness *h = *state;
+    HttpClient *jane = harness_client(h, "jane", NULL);
+    assert_refused(call_as(h, jane, "GET", MAPS, NULL), 403,
+                   "configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the "
+                   "namespace \"default\"");
+    assert_refused(call_as(h, jane, "DELETE", "/api/v1/nodes/n", NULL), 403,
+                   "nodes \"n\" is forbidden: User \"jane\" cannot delete resource \"nodes\" in API group \"\" at the "
+                   "cluster scope");
+    assert_refused(call_as(h, jane, "GET", "/metrics", NULL), 403,
+                   "forbidden: User \"jane\" cannot get path \"/metrics\"");
+    assert_status(call_as(h, jane, "GET", "/version", NULL), 200);
+    assert_status(call_as(h, jane, "GET", "/apis", NULL), 200);
+    http_client_free(jane);
+}
+
+static void test_roles(void **state) {
+    Harness *h = *state;
+    HttpClient *jane = harness_client(h, "jane", NULL);
+    bind(h, "jane-views", "view", "jane");
+    // view aggregates system:aggregate-to-view.
+    assert_status(call_as(h, jane, "GET", MAPS, NULL), 200);
+    assert_status(call_as(h, jane, "GET", "/api/v1/namespaces/default/secrets", NULL), 403);
+    assert_status(call_as(h, jane, "POST", MAPS, "{\"metadata\":{\"name\":\"a\"}}"), 403);
+    assert_status(call(h, "DELETE", RBAC "/clusterrolebindings/jane-views", NULL), 200);
+    assert_status(call_as(h, jane, "GET", MAPS, NULL), 403);
+    // A role that reaches one namespace, and one object by name.
+    assert_status(call(h, "POST", RBAC "/namespaces/default/roles",
+                       "{\"metadata\":{\"name\":\"r\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],"
+                       "\"resourceNames\":[\"mine\"],\"verbs\":[\"get\",\"list\"]}]}"),
+                  201);
+    assert_status(call(h, "POST", RBAC "/namespaces/default/rolebindings",
+                       "{\"metadata\":{\"name\":\"b\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\","
+                       "\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}"),
+                  201);
+    assert_status(call_as(h, jane, "GET", MAPS "/mine", NULL), 404);
+    assert_status(call_as(h, jane, "GET", MAPS "/other", NULL), 403);
+    assert_status(call_as(h, jane, "GET", MAPS, NULL), 403);
+    assert_status(call_as(h, jane, "GET", MAPS "?fieldSelector=metadata.name%3Dmine", NULL), 200);
+    assert_status(call_as(h, jane, "GET", "/api/v1/namespaces/kube-system/configmaps/mine", NULL), 403);
+    http_client_free(jane);
+}
+
+static void test_escalation(void **state) {
+    Harness *h = *state;
+    assert_status(call(h, "POST", RBAC "/clusterroles",
+                       "{\"metadata\":{\"name\":\"role-writer\"},\"rules\":[{\"apiGroups\":[\"rbac.authorization.k8s.io\"],"
+                       "\"resources\":[\"*\"],\"verbs\":[\"create\",\"update\",\"get\"]},{\"apiGroups\":[\"\"],\"resources\":"
+                       "[\"pods\"],\"verbs\":[\"get\"]}]}"),
+                  201);
+    bind(h, "w", "role-writer", "jane");
+    HttpClient *jane = harness_client(h, "jane", "dev");
+    const char *grab = "{\"metadata\":{\"name\":\"x\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\",\"secrets\"],"
+                       "\"verbs\":[\"get\",\"list\"]}]}";
+    assert_refused(call_as(h, jane, "POST", RBAC "/clusterroles", grab), 403,
+                   "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"jane\" (groups=[\"dev\" "
+                   "\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n"
+                   "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\"]}\n"
+                   "{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}");
+    const char *held = "{\"metadata\":{\"name\":\"y\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],"
+                       "\"verbs\":[\"get\"]}]}";
+    assert_status(call_as(h, jane, "POST", RBAC "/clusterroles", held), 201);
+    const char *bind_admin = "{\"metadata\":{\"name\":\"z\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+                             "\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":"
+                             "\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}";
+    assert_status(call_as(h, jane, "POST", RBAC "/clusterrolebindings", bind_admin), 403);
+    assert_status(call(h, "GET", RBAC "/clusterrolebindings/z", NULL), 404);
+    http_client_free(jane);
+}
+
+static void test_impersonation(void **state) {
+    Harness *h = *state;
+    bind(h, "jane-views", "view", "jane");
+    const char *const as_jane[] = {"Impersonate-User", "jane", NULL};
+    assert_status(call_with(h, h->admin, "GET", MAPS, NULL, as_jane), 200);
+    assert_status(call_with(h, h->admin, "GET", "/api/v1/nodes", NULL, as_jane), 403);
+    HttpClient *joe = harness_client(h, "joe", NULL);
+    assert_refused(call_with(h, joe, "GET", MAPS, NULL, as_jane), 403,
+                   "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API group \"\" at "
+                   "the cluster scope");
+    const char *const group_only[] = {"Impersonate-Group", "x", NULL};
+    assert_status(call_with(h, h->admin, "GET", MAPS, NULL, group_only), 400);
+    const char *const as_account[] = {"Impersonate-User", "system:serviceaccount:default:a", "Impersonate-Extra-Team", "b", NULL};
+    Answer *who = call_with(h, h->admin, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", as_account);
+    assert_status(who, 201);
+    assert_string_equal(text_at(who, "status.userInfo.username"), "system:serviceaccount:default:a");
+    const Value *groups = value_at(who->json, "status.userInfo.groups");
+    assert_int_equal(groups->n, 3);
+    assert_true(str_eq(groups->items[1]->string, STR("system:serviceaccounts:default")));
+    assert_non_null(value_at(who->json, "status.userInfo.extra.team"));
+    http_client_free(joe);
+}
+
+// A client that is not inside the process: nothing but what it sends speaks for it.
+static void from_outside(void *api, HttpRequest *request) {
+    request->peer = (HttpPeer){.address = STR("192.0.2.9:1")};
+    api_handle(api, request);
+}
+
+static HttpClient *outsider(Harness *h) {
+    HttpPeer peer = {.address = STR("@")};
+    return http_client_new_local(h->loop, h->loop, from_outside, h->api, &peer);
+}
+
+static void test_anonymous(void **state) {
+    Harness *h = *state;
+    HttpClient *client = outsider(h);
+    assert_status(call_as(h, client, "GET", "/healthz", NULL), 200);
+    assert_status(call_as(h, client, "GET", "/readyz", NULL), 200);
+    assert_status(call_as(h, client, "GET", "/livez?verbose", NULL), 200);
+    assert_status(call_as(h, client, "GET", "/version", NULL), 200);
+    assert_refused(call_as(h, client, "GET", "/api/v1/pods", NULL), 403,
+                   "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the "
+                   "cluster scope");
+    const char *const wrong[] = {"Authorization", "Bearer nonsense", NULL};
+    Answer *a = call_with(h, client, "GET", "/api/v1/pods", NULL, wrong);
+    assert_refused(a, 401, "Unauthorized");
+    assert_string_equal(text_at(a, "reason"), "Unauthorized");
+    http_client_free(client);
+}
+
+static Answer *with_token(Harness *h, HttpClient *client, const char *token, const char *method, const char *target,
+                          const char *body) {
+    char header[8192];
+    snprintf(header, sizeof header, "Bearer %s", token);
+    return call_with(h, client, method, target, body, (const char *const[]){"Authorization", header, NULL});
+}
+
+static void test_service_account_token(void **state) {
+    Harness *h = *state;
+    HttpClient *client = outsider(h);
+    const char *accounts = "/api/v1/namespaces/default/serviceaccounts";
+    assert_status(call(h, "POST", accounts, "{\"metadata\":{\"name\":\"robot\"}}"), 201);
+    Answer *made = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token",
+                        "{\"spec\":{\"expirationSeconds\":700}}");
+    assert_status(made, 201);
+    char token[4096];
+    snprintf(token, sizeof token, "%s", text_at(made, "status.token"));
+    assert_true(strlen(token) > 100);
+    assert_string_equal(text_at(made, "status.expirationTimestamp"), "2026-09-21T14:25:00Z");
+    Answer *who = with_token(h, client, token, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
+    assert_status(who, 201);
+    assert_string_equal(text_at(who, "status.userInfo.username"), "system:serviceaccount:default:robot");
+    assert_status(with_token(h, client, token, "GET", "/api/v1/nodes", NULL), 403);
+    // Other audiences are not ours.
+    Answer *other = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token",
+                         "{\"spec\":{\"audiences\":[\"vault\"]}}");
+    assert_status(with_token(h, client, text_at(other, "status.token"), "GET", "/version", NULL), 401);
+    char review[4500];
+    snprintf(review, sizeof review, "{\"spec\":{\"token\":\"%s\",\"audiences\":[\"vault\"]}}", text_at(other, "status.token"));
+    Answer *reviewed = call(h, "POST", "/apis/authentication.k8s.io/v1/tokenreviews", review);
+    assert_status(reviewed, 201);
+    assert_true(value_bool_at(reviewed->json, "status.authenticated", false));
+    assert_refused(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token", "{\"spec\":{\"expirationSeconds\":5}}"),
+                   422,
+                   "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 5: may not "
+                   "specify a duration less than 10 minutes");
+    // It dies with its time, and with its account.
+    harness_run(h, 701 * NSEC_PER_SEC);
+    assert_status(with_token(h, client, token, "GET", "/version", NULL), 401);
+    made = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token", "{}");
+    snprintf(token, sizeof token, "%s", text_at(made, "status.token"));
+    assert_status(with_token(h, client, token, "GET", "/version", NULL), 200);
+    assert_status(call(h, "DELETE", "/api/v1/namespaces/default/serviceaccounts/robot", NULL), 200);
+    assert_status(with_token(h, client, token, "GET", "/version", NULL), 401);
+    http_client_free(client);
+}
+
+static void test_bound_token(void **state) {
+    Harness *h = *state;
+    HttpClient *client = outsider(h);
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}"), 201);
+    Answer *pod = call(h, "POST", "/api/v1/namespaces/default/pods",
+                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+    assert_status(pod, 201);
+    char body[512], token[4096];
+    snprintf(body, sizeof body, "{\"spec\":{\"expirationSeconds\":3607,\"boundObjectRef\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"%s\"}}}",
+             text_at(pod, "metadata.uid"));
+    Answer *made = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body);
+    assert_status(made, 201);
+    snprintf(token, sizeof token, "%s", text_at(made, "status.token"));
+    Answer *who = with_token(h, client, token, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
+    assert_status(who, 201);
+    assert_non_null(value_get(value_at(who->json, "status.userInfo.extra"), STR("authentication.kubernetes.io/pod-name")));
+    // Tokens of mounts outlive what they say, for clients that never read them again.
+    harness_run(h, 4000 * NSEC_PER_SEC);
+    assert_status(with_token(h, client, token, "GET", "/version", NULL), 200);
+    assert_status(call(h, "DELETE", "/api/v1/namespaces/default/pods/p", NULL), 200);
+    assert_status(with_token(h, client, token, "GET", "/version", NULL), 401);
+    http_client_free(client);
+}
+
+static void test_access_reviews(void **state) {
+    Harness *h = *state;
+    bind(h, "jane-views", "view", "jane");
+    const char *path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    Answer *yes = call(h, "POST", path, "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"list\",\"resource\":\"pods\",\"namespace\":\"default\"}}}");
+    assert_status(yes, 201);
+    assert_true(value_bool_at(yes->json, "status.allowed", false));
+    assert_string_equal(text_at(yes, "status.reason"),
+                        "RBAC: allowed by ClusterRoleBinding \"jane-views\" of ClusterRole \"view\" to User \"jane\"");
+    Answer *no = call(h, "POST", path, "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"create\",\"resource\":\"pods\",\"namespace\":\"default\"}}}");
+    assert_false(value_bool_at(no->json, "status.allowed", true));
+    HttpClient *jane = harness_client(h, "jane", NULL);
+    Answer *self = call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                           "{\"spec\":{\"nonResourceAttributes\":{\"verb\":\"get\",\"path\":\"/version\"}}}");
+    assert_status(self, 201);
+    assert_true(value_bool_at(self->json, "status.allowed", false));
+    Answer *rules = call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{\"spec\":{\"namespace\":\"default\"}}");
+    assert_status(rules, 201);
+    assert_true(value_at(rules->json, "status.resourceRules")->n > 5);
+    assert_true(value_at(rules->json, "status.nonResourceRules")->n >= 1);
+    assert_status(call_as(h, jane, "POST", path, "{\"spec\":{\"user\":\"x\"}}"), 403);
+    assert_status(call(h, "POST", path, "{\"spec\":{\"user\":\"x\"}}"), 422);
+    http_client_free(jane);
+}
+
+static void test_nodes(void **state) {
+    Harness *h = *state;
+    HttpClient *n1 = harness_client(h, "system:node:n1", "system:nodes");
+    assert_status(call_as(h, n1, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n1\"}}"), 201);
+    assert_refused(call_as(h, n1, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n2\"}}"), 403,
+                   "nodes \"n2\" is forbidden: node \"n1\" is not allowed to modify node \"n2\"");
+    Answer *made = call(h, "GET", "/api/v1/nodes/n1", NULL);
+    const Value *taints = value_at(made->json, "spec.taints");
+    assert_int_equal(taints->n, 1);
+    assert_true(str_eq(value_string_at(taints->items[0], "key"), STR("node.kubernetes.io/not-ready")));
+    const char *lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+    assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n1\"}}"), 201);
+    assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n2\"}}"), 403);
+    assert_status(call_as(h, n1, "GET", "/api/v1/pods", NULL), 200);
+    assert_status(call_as(h, n1, "POST", "/api/v1/namespaces/default/configmaps", "{\"metadata\":{\"name\":\"x\"}}"), 403);
+    http_client_free(n1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_denied_by_default, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_escalation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_impersonation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_anonymous, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_service_account_token, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bound_token, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_access_reviews, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -97,6 +97,17 @@ static bool fits_scope(const ApiRequest *request) {
     return info->namespace_.len || collection;
 }
 
+// Collections are listed and added to; everything else is done to an object.
+static bool fits_name(const ApiRequest *request) {
+    const RequestInfo *info = &request->info;
+    if (info->subresource.len)
+        return true;
+    if (str_eq(info->verb, STR("create")))
+        return !info->name.len;
+    return info->name.len || str_eq(info->verb, STR("list")) || str_eq(info->verb, STR("watch")) ||
+           str_eq(info->verb, STR("deletecollection"));
+}
+
 static void dispatch_resource(ApiRequest *request) {
     const RequestInfo *info = &request->info;
     Api *api = request->api;
@@ -129,6 +140,10 @@ static void dispatch_resource(ApiRequest *request) {
     }
     if (!fits_scope(request)) {
         no_route(request, str_eq(info->verb, STR("create")) ? 405 : 404);
+        return;
+    }
+    if (!fits_name(request)) {
+        no_route(request, 405);
         return;
     }
     if (!(allowed & bit)) {

@@ -143,6 +143,7 @@ void verb_create(ApiRequest *request) {
     value_unset(meta_of(arena, create->object), STR("resourceVersion"));
     meta_unique_owners(request, create->object, false);
     schema_default(arena, served->resource, create->object);
+    write_track(request, served, NULL, create->object);
     bool is_namespace =
         !served->resource->group.len && str_eq(served->resource->plural, STR("namespaces"));
     create->admission = (Admission){

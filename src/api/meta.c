@@ -183,3 +183,22 @@ static bool contained(const Value *a, const Value *b) {
 bool meta_spec_changed(const Value *object, const Value *old) {
     return !contained(object, old) || !contained(old, object);
 }
+
+static Value *without_times(Arena *arena, const Value *managed) {
+    Value *copy = value_copy(arena, managed);
+    for (uint32_t i = 0; copy->kind == VALUE_ARRAY && i < copy->n; i++)
+        value_unset(copy->items[i], STR("time"));
+    return copy;
+}
+
+bool meta_same(Arena *arena, const Value *object, const Value *old) {
+    const Value *managed = value_at(object, "metadata.managedFields");
+    Value *was = value_at(old, "metadata.managedFields");
+    if (!managed || !was || value_equal(managed, was))
+        return value_equal(object, old);
+    if (!value_equal(without_times(arena, managed), without_times(arena, was)))
+        return false;
+    Value *copy = value_copy(arena, object);
+    value_set(arena, value_get(copy, STR("metadata")), STR("managedFields"), was);
+    return value_equal(copy, old);
+}

@@ -28,3 +28,5 @@ void meta_unique_owners(ApiRequest *request, Value *object, bool after_admission
 void meta_carry_over(Arena *arena, Value *object, const Value *old);
 // True when anything but metadata and status differs: the generation grows.
 bool meta_spec_changed(const Value *object, const Value *old);
+// Equal but for the times in managedFields: not worth a write.
+bool meta_same(Arena *arena, const Value *object, const Value *old);

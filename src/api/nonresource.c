@@ -4,17 +4,20 @@
 #include <sys/utsname.h>
 
 #include "api/discovery.h"
+#include "api/openapi.h"
 #include "base/memory.h"
 #include "base/metrics.h"
 
 typedef struct Nonresource {
     Discovery *discovery;
+    Openapi *openapi;
 } Nonresource;
 
 int nonresource_init(Api *api) {
     Nonresource *self = memory_new(Nonresource);
     api->nonresource = self;
     self->discovery = discovery_new();
+    self->openapi = openapi_new();
     const ServedResource *served;
     size_t n = 0;
     while (registry_at(api->registry, n))
@@ -23,6 +26,7 @@ int nonresource_init(Api *api) {
     for (size_t i = 0; (served = registry_at(api->registry, i)); i++)
         resources[i] = served->resource;
     discovery_set(self->discovery, resources, n);
+    openapi_set(self->openapi, resources, n);
     return 0;
 }
 
@@ -31,6 +35,7 @@ void nonresource_free(Api *api) {
     if (!self)
         return;
     discovery_free(self->discovery);
+    openapi_free(self->openapi);
     free(self);
 }
 
@@ -120,6 +125,7 @@ void nonresource_handle(ApiRequest *request) {
             return;
         }
     }
-    if (!discovery_handle(self->discovery, request->http))
+    if (!discovery_handle(self->discovery, request->http) &&
+        !openapi_handle(self->openapi, request->http))
         request_text(request, 404, STR("404 page not found\n"));
 }

@@ -7,6 +7,7 @@
 #include "api/server.h"
 #include "api/update.h"
 #include "api/verbs.h"
+#include "api/write.h"
 
 #define SUPPORTED                                                                                  \
     "application/json-patch+json, application/merge-patch+json, "                                  \
@@ -22,6 +23,7 @@ typedef enum PatchType {
 
 typedef struct Patch {
     PatchType type;
+    bool force;
     Value *patch;
     ValuePaths duplicates; // of the patch itself
 } Patch;
@@ -51,12 +53,8 @@ static ApiStatus *read_type(ApiRequest *request, PatchType *ret) {
 static ApiStatus *patch_refusal(ApiRequest *request, const Patch *patch, Str message) {
     // A JSON patch that does not apply is unprocessable; malformed patches are bad requests.
     if (patch->type == PATCH_TYPE_JSON)
-        return status_new(
-            request->arena, 422, STR("Invalid"),
-            arena_printf(request->arena,
-                         "the server rejected our request due to an error in our request"
-                         "%s%.*s",
-                         message.len ? ": " : "", STR_ARG(message)));
+        return status_new(request->arena, 422, STR("Invalid"),
+                          STR("the server rejected our request due to an error in our request"));
     return status_bad_request(request->arena, message);
 }
 
@@ -111,6 +109,52 @@ static Value *apply(Update *update, const Value *current, const ApiStatus **ret_
     return patched;
 }
 
+// Server-side apply: the object becomes what the client says of it, and stays what others said.
+static Value *apply_config(Update *update, const Value *current, const ApiStatus **ret_refusal) {
+    ApiRequest *request = update->request;
+    Arena *arena = request->arena;
+    Patch *patch = update->state;
+    const Resource *resource = request->served->resource;
+    ApplyRequest apply_request = write_apply_request(request, request->served);
+    apply_request.force = patch->force;
+    Value *applied = NULL;
+    ApiStatus *refused = NULL;
+    Str message = STR("");
+    ValuePaths strict = {0};
+    if (apply_merge(arena, &apply_request, current, patch->patch, &applied, &refused) != 0) {
+        *ret_refusal = refused;
+        return NULL;
+    }
+    if (!decode_normalize(arena, resource->type, applied, NULL, &strict, &message)) {
+        *ret_refusal = invalid_result(request, applied, message);
+        return NULL;
+    }
+    schema_default(arena, resource, applied);
+    return applied;
+}
+
+static ApiStatus *parse_config(ApiRequest *request, Patch *patch) {
+    Arena *arena = request->arena;
+    ParseError error = {0};
+    if (value_parse_yaml(arena, request->http->body, &patch->duplicates, &patch->patch, &error) !=
+        0)
+        return status_bad_request(
+            arena, arena_printf(arena, "error encoding patch: %.*s", STR_ARG(error.message)));
+    if (patch->patch->kind != VALUE_OBJECT)
+        return status_bad_request(
+            arena, STR("error decoding patch: json: cannot unmarshal into Go value of type "
+                       "map[string]interface {}"));
+    if (patch->duplicates.n && request->field_validation == FIELD_VALIDATION_STRICT) {
+        Str text =
+            arena_printf(arena, "duplicate field \"%.*s\"", STR_ARG(patch->duplicates.paths[0]));
+        ValuePaths strict = {&text, 1};
+        return status_bad_request(arena,
+                                  arena_printf(arena, "error strict decoding patch: %.*s",
+                                               STR_ARG(decode_strict_message(arena, &strict))));
+    }
+    return NULL;
+}
+
 static ApiStatus *parse_patch(ApiRequest *request, Patch *patch) {
     Arena *arena = request->arena;
     ParseError error = {0};
@@ -138,31 +182,38 @@ static ApiStatus *parse_patch(ApiRequest *request, Patch *patch) {
     return NULL;
 }
 
+static ApiStatus *check_options(ApiRequest *request, Patch *patch) {
+    FieldErrors errors = {.arena = request->arena};
+    Str force = http_query(request->http, STR("force"));
+    patch->force = force.ptr && !str_eq(force, STR("false")) && !str_eq(force, STR("0"));
+    if (patch->type == PATCH_TYPE_APPLY && !request->field_manager.len)
+        field_required(&errors, PATH(NULL, STR("fieldManager")), "is required for apply patch");
+    if (patch->type != PATCH_TYPE_APPLY && force.ptr)
+        field_forbidden(&errors, PATH(NULL, STR("force")),
+                        "may not be specified for non-apply patch");
+    return errors.n ? status_invalid(request->arena, STR("meta.k8s.io"), STR("PatchOptions"),
+                                     STR(""), &errors)
+                    : NULL;
+}
+
 void verb_patch(ApiRequest *request) {
     Patch *patch = arena_new_of(request->arena, Patch);
     ApiStatus *refused = read_type(request, &patch->type);
     if (!refused)
         refused = request_write_options(request, STR("PatchOptions"));
-    if (!refused && patch->type == PATCH_TYPE_APPLY)
-        refused = status_unsupported_media_type(
-            request->arena, STR("server-side apply (application/apply-patch+yaml) is not "
-                                "implemented yet; use kubectl apply --server-side=false"));
-    if (!refused && http_query(request->http, STR("force")).len) {
-        FieldErrors errors = {.arena = request->arena};
-        field_forbidden(&errors, PATH(NULL, STR("force")),
-                        "may not be specified for non-apply patch");
-        refused = status_invalid(request->arena, STR("meta.k8s.io"), STR("PatchOptions"), STR(""),
-                                 &errors);
-    }
     if (!refused)
-        refused = parse_patch(request, patch);
+        refused = check_options(request, patch);
+    bool applies = patch->type == PATCH_TYPE_APPLY;
+    if (!refused)
+        refused = applies ? parse_config(request, patch) : parse_patch(request, patch);
     if (refused) {
         request_status(request, refused);
         return;
     }
     Update *update = arena_new_of(request->arena, Update);
     update->request = request;
-    update->transform = apply;
+    update->transform = applies ? apply_config : apply;
+    update->applies = applies;
     update->state = patch;
     update_run(update);
 }

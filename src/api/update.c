@@ -168,8 +168,8 @@ static void store(Update *update) {
     ApiRequest *request = update->request;
     const ServedResource *served = request->served;
     const ApiStatus *status = NULL;
-    if (update->old && value_equal(update->object, update->old)) {
-        request_object(request, 200, served, update->object); // nothing to write
+    if (update->old && meta_same(request->arena, update->object, update->old)) {
+        request_object(request, 200, served, update->old); // nothing to write
         return;
     }
     if (request->dry_run) {
@@ -248,8 +248,6 @@ static void prepare_update(Update *update) {
     const Resource *resource = request->served->resource;
     Arena *arena = request->arena;
     meta_set_revision(arena, update->object, update->current->revision);
-    keep_member(arena, meta_of(arena, update->object), value_get(update->old, STR("metadata")),
-                STR("managedFields"));
     split_status(update);
     if (resource->rules && resource->rules->prepare && !request->info.subresource.len)
         resource->rules->prepare(arena, update->object, update->old);
@@ -327,7 +325,7 @@ static ApiStatus *check_identity(Update *update) {
 
 static ApiStatus *check_create(Update *update) {
     ApiRequest *request = update->request;
-    bool allowed = update->force_create || write_allows_create_on_update(request->served->resource);
+    bool allowed = update->applies || write_allows_create_on_update(request->served->resource);
     if (!allowed || request->info.subresource.len)
         return request_not_found(request, request->info.name);
     Attributes attributes = attributes_of(request);
@@ -364,6 +362,8 @@ static void attempt(Update *update) {
         refuse(update, refused);
         return;
     }
+    if (!update->applies)
+        write_track(request, served, update->old, update->object);
     bool is_namespace = is_core(request, "namespaces");
     update->admission = (Admission){
         .request = request,

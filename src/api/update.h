@@ -11,8 +11,8 @@ struct Update {
     // The new object, made of the current one (NULL when there is none); *ret_refusal says why it
     // can't be made. Called again after somebody else was faster.
     Value *(*transform)(Update *update, const Value *current, const ApiStatus **ret_refusal);
-    bool force_create; // server-side apply makes what is not there
-    void *state;       // of the transform
+    bool applies; // server-side apply: makes what is not there, and has done managedFields itself
+    void *state;  // of the transform
     // Private.
     CachedObject *current;
     Value *object, *old;

@@ -52,6 +52,44 @@ ApiStatus *write_validate(ApiRequest *request, const ServedResource *served, con
     return NULL;
 }
 
+// The manager's name when the client gives none: its User-Agent up to the slash.
+static Str manager_of(const ApiRequest *request) {
+    if (request->field_manager.len)
+        return request->field_manager;
+    Str agent = http_header(request->http, STR("User-Agent"));
+    Str name = str_cut(&agent, '/');
+    return name.len > 128 ? str_slice(name, 0, 128) : name;
+}
+
+ApplyRequest write_apply_request(const ApiRequest *request, const ServedResource *served) {
+    const Resource *resource = served->resource;
+    return (ApplyRequest){
+        .resource = resource,
+        .api_version = resource->group.len
+                           ? arena_printf(request->arena, "%.*s/%.*s", STR_ARG(resource->group),
+                                          STR_ARG(resource->version))
+                           : resource->version,
+        .manager = manager_of(request),
+        .subresource = request->info.subresource,
+        .now_ns = api_now(request->api),
+    };
+}
+
+// Events and leases are written often, by one manager, and never applied: not worth their weight.
+static bool is_tracked(const Resource *resource) {
+    return !str_eq(resource->kind, STR("Event")) && !str_eq(resource->kind, STR("Lease"));
+}
+
+void write_track(ApiRequest *request, const ServedResource *served, const Value *live,
+                 Value *object) {
+    if (!is_tracked(served->resource) && !(live && value_at(live, "metadata.managedFields"))) {
+        value_unset(value_at_make(request->arena, object, "metadata"), STR("managedFields"));
+        return;
+    }
+    ApplyRequest apply = write_apply_request(request, served);
+    apply_track_update(request->arena, &apply, live, object);
+}
+
 typedef struct Answer {
     int code;
     const ServedResource *served;
@@ -118,7 +156,6 @@ void write_prepare_create(ApiRequest *request, const ServedResource *served, Val
     Arena *arena = request->arena;
     const Resource *resource = served->resource;
     Value *metadata = meta_of(arena, object);
-    value_unset(metadata, STR("managedFields"));
     value_unset(metadata, STR("generation"));
     if (resource->generation)
         value_set_int(arena, metadata, STR("generation"), 1);

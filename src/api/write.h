@@ -4,6 +4,7 @@
 // what it reads next has it.
 
 #include "api/request.h"
+#include "schema/apply.h"
 
 Str write_key(Arena *arena, const ServedResource *served, Str namespace_, Str name);
 unsigned write_flags(const ServedResource *served, Str namespace_); // of store_put
@@ -14,6 +15,11 @@ Bytes *write_encode(ApiRequest *request, const ServedResource *served, const Val
 // Validation of a new object, or of an update against `old`: 422 with every field error, or NULL.
 ApiStatus *write_validate(ApiRequest *request, const ServedResource *served, const Value *object,
                           const Value *old);
+// Who set which field: brings metadata.managedFields up to date, before admission. `live` is NULL
+// for a creation.
+void write_track(ApiRequest *request, const ServedResource *served, const Value *live,
+                 Value *object);
+ApplyRequest write_apply_request(const ApiRequest *request, const ServedResource *served);
 // Sets `object`'s resourceVersion, waits for the caches and answers.
 void write_answer(ApiRequest *request, int code, const ServedResource *served, Value *object,
                   int64_t revision);

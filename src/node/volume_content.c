@@ -279,6 +279,12 @@ static void acquire(PodVolume *volume) {
         acquire_projected(volume, spec->projected);
 }
 
+void volume_content_retry(PodVolume *volume) {
+    for (size_t i = 0; i < volume->n_tokens; i++)
+        if (volume->tokens[i])
+            volume_token_retry(volume->tokens[i]);
+}
+
 void volume_content_release(PodVolume *volume) {
     for (size_t i = 0; i < volume->n_objects; i++)
         reference_release(volume->objects[i].reference);
@@ -301,12 +307,12 @@ int volume_content(PodVolume *volume, Arena *arena, Str *ret_message) {
         acquire(volume);
     Payload payload = {.volume = volume, .arena = arena};
     collect(&payload, spec);
+    if (payload.waiting)
+        return VOLUME_E_WAITING;
     if (payload.n_errors) {
         *ret_message = all_errors(&payload);
         return -ENOENT;
     }
-    if (payload.waiting)
-        return VOLUME_E_WAITING;
     // Secrets and tokens never touch the disk.
     int error = spec->config_map ? volume_make_directory(volume, arena, ret_message)
                                  : volume_make_tmpfs(volume, arena, ret_message);

@@ -59,10 +59,13 @@ int64_t volume_group(const PodVolume *volume); // fsGroup; -1: none
 // volume_content.c. Also VOLUME_E_WAITING.
 bool volume_has_content(const Volume *spec);
 int volume_content(PodVolume *volume, Arena *arena, Str *ret_message);
+void volume_content_retry(PodVolume *volume); // what failed is asked for again at the next look
 void volume_content_release(PodVolume *volume);
 
 // volume_token.c
 VolumeToken *volume_token_new(PodVolume *volume, size_t source);
 void volume_token_free(VolumeToken *token);
-// The token (good until the next turn of the loop), asked for when there is none.
+void volume_token_retry(VolumeToken *token);
+// The token (good until the next turn of the loop), asked for when there is none and no error since
+// the last retry.
 int volume_token_get(VolumeToken *token, Arena *arena, Str *ret, Str *ret_message);

@@ -134,14 +134,17 @@ void volume_token_free(VolumeToken *token) {
     free(token);
 }
 
+void volume_token_retry(VolumeToken *token) {
+    keep(&token->error, STR_NONE);
+}
+
 int volume_token_get(VolumeToken *token, Arena *arena, Str *ret, Str *ret_message) {
     if (token->token.len && !has_expired(token)) {
         *ret = token->token;
         return 0;
     }
-    if (!token->call && token->error.ptr) { // told once; the next look asks again
+    if (!token->call && token->error.ptr) {
         *ret_message = arena_printf(arena, "failed to fetch token: %.*s", STR_ARG(token->error));
-        keep(&token->error, STR_NONE);
         return -EAGAIN;
     }
     ask(token);

@@ -108,6 +108,11 @@ static void check(void *user) {
     volume->ready = true;
 }
 
+static void retry(void *user) {
+    volume_content_retry(user);
+    check(user);
+}
+
 void volume_changed(void *user) {
     PodVolume *volume = user;
     loop_post(volume->owner->agent->loop, &volume->check);
@@ -125,7 +130,7 @@ static void volume_init(PodVolumes *volumes, size_t index) {
     volume->read_only = volume_has_content(spec);
     volume->delay = RETRY_FIRST;
     volume->check = (LoopTask){.fn = check, .user = volume};
-    loop_timer_init(&volume->retry, volumes->agent->loop, check, volume);
+    loop_timer_init(&volume->retry, volumes->agent->loop, retry, volume);
     volume_changed(volume);
 }
 

@@ -90,19 +90,11 @@ static Str line_text(Str line, bool *ret_partial) {
     return line.ptr ? line : STR("");
 }
 
-static Str log_tail(Arena *arena, Str log_path) {
-    Str data;
-    bool cut;
-    int error = read_tail(arena, arena_cstr(arena, log_path), LOG_TAIL, &data, &cut);
-    if (error)
-        return arena_printf(arena, "Error on reading termination message from logs: %s",
-                            strerror(-error));
-    if (cut)
-        str_cut(&data, '\n');
+Str termination_log_text(Arena *arena, Str log) {
     Str lines[LOG_LINES_MAX];
     size_t n = 0;
-    while (data.len)
-        lines[n++ % LOG_LINES_MAX] = str_cut(&data, '\n');
+    while (log.len)
+        lines[n++ % LOG_LINES_MAX] = str_cut(&log, '\n');
     Buf buf = BUF_INIT(2 * LOG_TAIL);
     for (size_t i = n > LOG_LINES_MAX ? n - LOG_LINES_MAX : 0; i < n; i++) {
         bool partial;
@@ -112,9 +104,21 @@ static Str log_tail(Arena *arena, Str log_path) {
     }
     if (buf.len > LOG_MESSAGE_MAX)
         buf_consume(&buf, buf.len - LOG_MESSAGE_MAX);
-    Str text = arena_str(arena, buf_view(&buf));
+    Str text = valid_utf8(arena, buf_view(&buf));
     buf_deinit(&buf);
     return text;
+}
+
+static Str log_tail(Arena *arena, Str log_path) {
+    Str data;
+    bool cut;
+    int error = read_tail(arena, arena_cstr(arena, log_path), LOG_TAIL, &data, &cut);
+    if (error)
+        return arena_printf(arena, "Error on reading termination message from logs: %s",
+                            strerror(-error));
+    if (cut)
+        str_cut(&data, '\n');
+    return termination_log_text(arena, data);
 }
 
 Str termination_message(Arena *arena, const Container *container, Str files_directory,
@@ -133,7 +137,7 @@ Str termination_message(Arena *arena, const Container *container, Str files_dire
             message = STR("");
     }
     if (!message.len && from_log && log_path.len)
-        message = log_tail(arena, log_path);
+        return log_tail(arena, log_path);
     return valid_utf8(arena, message);
 }
 

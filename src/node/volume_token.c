@@ -90,7 +90,6 @@ static void ask(void *user) {
         return;
     const ServiceAccountTokenProjection *source = source_of(token);
     const Pod *pod = owner->pod;
-    _arena_free_ Arena *arena = arena_new();
     Str audience = source->audience;
     int64_t seconds = life_of(token) / NSEC_PER_SEC;
     BoundObjectReference bound = {.kind = STR("Pod"),

@@ -243,8 +243,63 @@ static int expand(Arena *arena, const VolumeMount *mount, const RuntimePair *env
     return -EINVAL;
 }
 
-static void close_deferred(void *user) {
-    close((int)(intptr_t)user);
+typedef struct Bind { // of a sub-path, there until the container has it
+    int is_directory;
+    char path[];
+} Bind;
+
+static void unbind(void *user) {
+    Bind *bind = user;
+    if (umount2(bind->path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL &&
+        errno != ENOENT)
+        log_warn("node", "sub-path not unmounted", "path=\"%s\" error=\"%s\"", bind->path,
+                 strerror(errno));
+    if (bind->is_directory)
+        rmdir(bind->path);
+    else
+        unlink(bind->path);
+    free(bind);
+}
+
+// A name that is not taken: one may be, by a start that a crash cut short.
+static int make_target(Arena *arena, Str directory, bool is_directory, Bind **ret) {
+    char *parent = arena_cstr(arena, directory);
+    if (mkdir(parent, 0750) != 0 && errno != EEXIST)
+        return -errno;
+    for (unsigned i = 0;; i++) {
+        Str path = arena_printf(arena, "%s/%u", parent, i);
+        int fd = -1;
+        if (is_directory ? mkdir(path.ptr, 0700) == 0
+                         : (fd = open(path.ptr, O_CREAT | O_EXCL | O_CLOEXEC, 0600)) >= 0) {
+            if (fd >= 0)
+                close(fd);
+            *ret = memory_alloc(sizeof **ret + path.len + 1);
+            (*ret)->is_directory = is_directory;
+            memcpy((*ret)->path, path.ptr, path.len + 1);
+            return 0;
+        }
+        if (errno != EEXIST)
+            return -errno;
+    }
+}
+
+// Mounted where no container can move it. The container's own mount is another: this one goes with
+// the arena.
+static int bind_sub_path(const PodVolume *volume, Arena *arena, int fd, Str *ret) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    Bind *bind = NULL;
+    Str directory = arena_printf(arena, "%.*s/volume-subpaths", STR_ARG(volume->owner->directory));
+    int error = make_target(arena, directory, S_ISDIR(status.st_mode), &bind);
+    if (error)
+        return error;
+    arena_defer(arena, unbind, bind);
+    Str source = arena_printf(arena, "/proc/self/fd/%d", fd);
+    if (mount(source.ptr, bind->path, NULL, MS_BIND, NULL) != 0)
+        return -errno;
+    *ret = arena_str(arena, str_from(bind->path));
+    return 0;
 }
 
 static bool has_backstep(Str path) {
@@ -254,10 +309,10 @@ static bool has_backstep(Str path) {
     return false;
 }
 
-// The container's own processes may move things about in the volume while the runtime mounts it, so
-// what was checked is passed on as a descriptor and not by name.
-static int open_sub_path(const PodVolume *volume, Arena *arena, Str container, Str name, Str path,
-                         Str *ret, Str *ret_message) {
+// The pod's processes may move things about in the volume while the runtime mounts it, so what was
+// checked is not passed on by its name.
+static int mount_sub_path(const PodVolume *volume, Arena *arena, Str container, Str name, Str path,
+                          Str *ret, Str *ret_message) {
     if (path.ptr[0] == '/') {
         *ret_message =
             arena_printf(arena, "error SubPath `%.*s` must not be an absolute path", STR_ARG(path));
@@ -269,15 +324,15 @@ static int open_sub_path(const PodVolume *volume, Arena *arena, Str container, S
         return -EINVAL;
     }
     int fd, error = subpath_open(volume->path.ptr, path, true, &fd);
-    if (error) { // no detail: it could tell about the host's files
+    if (!error) {
+        error = bind_sub_path(volume, arena, fd, ret);
+        close(fd);
+    }
+    if (error) // no detail: it could tell about the host's files
         *ret_message = arena_printf(
             arena, "failed to prepare subPath for volumeMount \"%.*s\" of container \"%.*s\"",
             STR_ARG(name), STR_ARG(container));
-        return error;
-    }
-    arena_defer(arena, close_deferred, (void *)(intptr_t)fd);
-    *ret = arena_printf(arena, "/proc/%d/fd/%d", getpid(), fd);
-    return 0;
+    return error;
 }
 
 static PodVolume *find(PodVolumes *volumes, Str name) {
@@ -300,7 +355,7 @@ int pod_volumes_mount(PodVolumes *volumes, Arena *arena, Str container, const Vo
     int error = expand(arena, mount, env, n_env, &sub_path, ret_message);
     if (!error && sub_path.len)
         error =
-            open_sub_path(volume, arena, container, mount->name, sub_path, &source, ret_message);
+            mount_sub_path(volume, arena, container, mount->name, sub_path, &source, ret_message);
     if (error)
         return error;
     Str propagation = mount->mount_propagation, recursive = mount->recursive_read_only;
@@ -344,7 +399,7 @@ void pod_volumes_detach(PodVolumes *volumes) {
 
 typedef struct Removal {
     Arena *arena;
-    char *directory; // pods/UID/volumes
+    char *directories[2]; // pods/UID/volumes, pods/UID/volume-subpaths
     void (*done)(void *user);
     void *user;
 } Removal;
@@ -398,12 +453,15 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 static void remove_all(void *user) { // on a thread of the pool
     Removal *removal = user;
-    if (access(removal->directory, F_OK) != 0)
-        return;
-    unmount_below(removal->arena, removal->directory);
-    // FTW_MOUNT: what could not be unmounted is not emptied.
-    if (nftw(removal->directory, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
-        log_warn("node", "volumes not removed", "path=\"%s\"", removal->directory);
+    for (size_t i = 0; i < 2; i++) {
+        const char *directory = removal->directories[i];
+        if (access(directory, F_OK) != 0)
+            continue;
+        unmount_below(removal->arena, directory);
+        // FTW_MOUNT: what could not be unmounted is not emptied.
+        if (nftw(directory, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
+            log_warn("node", "volumes not removed", "path=\"%s\"", directory);
+    }
 }
 
 static void on_removed(void *user) {
@@ -417,8 +475,10 @@ void pod_volumes_free(PodVolumes *volumes, void (*done)(void *user), void *user)
     Arena *arena = arena_new();
     Removal *removal = arena_new_of(arena, Removal);
     *removal = (Removal){.arena = arena, .done = done, .user = user};
-    removal->directory =
-        arena_cstr(arena, arena_printf(arena, "%.*s/volumes", STR_ARG(volumes->directory)));
+    static const char *const names[] = {"volumes", "volume-subpaths"};
+    for (size_t i = 0; i < 2; i++)
+        removal->directories[i] = arena_cstr(
+            arena, arena_printf(arena, "%.*s/%s", STR_ARG(volumes->directory), names[i]));
     Loop *loop = volumes->agent->loop;
     pod_volumes_detach(volumes);
     loop_work(loop, remove_all, on_removed, removal);

@@ -23,7 +23,7 @@ void pod_volumes_update(PodVolumes *volumes, const Pod *pod);
 bool pod_volumes_ready(const PodVolumes *volumes, Str *ret_message);
 // One volumeMount of a container as a bind mount: subPath and subPathExpr resolved (safely: no link
 // leads outside the volume), made when missing. `env` is for subPathExpr. A source with a subPath
-// is a path through /proc to a descriptor of ours, good until `arena` is freed. Returns 0 or
+// is mounted until `arena` is freed: the container must have been created by then. Returns 0 or
 // negative errno with *ret_message for a CreateContainerConfigError.
 int pod_volumes_mount(PodVolumes *volumes, Arena *arena, Str container, const VolumeMount *mount,
                       const RuntimePair *env, size_t n_env, ContainerMount *ret, Str *ret_message)

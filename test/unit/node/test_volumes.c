@@ -262,8 +262,7 @@ static void test_token_refused(void **state) {
                  "\"data\":{\"ca.crt\":\"CA\"}");
     fake_api_run(f->api, 3 * NSEC_PER_SEC);
     assert_false(is_ready(f));
-    assert_true(
-        fake_api_event(f->api, "failed to fetch token: token is forbidden"));
+    assert_true(fake_api_event(f->api, "failed to fetch token: token is forbidden"));
     f->api->token_error = NULL;
     fake_api_run(f->api, 10 * NSEC_PER_SEC);
     assert_true(is_ready(f));
@@ -359,6 +358,7 @@ static int mount_of(Fixture *f, Arena *arena, const char *sub_path, const char *
 }
 
 static void test_mounts(void **state) {
+    need_root();
     Fixture *f = fixture("spec: {volumes: [{name: v, emptyDir: {}}]}");
     ContainerMount mount;
     Str message;
@@ -377,7 +377,7 @@ static void test_mounts(void **state) {
     assert_int_equal(by_fd.st_ino, by_name.st_ino);
     const char *source = arena_cstr(f->arena, mount.source);
     arena_free(arena);
-    assert_int_equal(stat(source, &by_fd), -1); // no descriptor is left behind
+    assert_int_equal(stat(source, &by_fd), -1); // no mount is left behind
 
     assert_int_equal(mount_of(f, f->arena, NULL, "$(NOT)/$(EMPTY)", &mount, &message), -EINVAL);
     assert_string_equal(arena_cstr(f->arena, message), "missing value for NOT, EMPTY");

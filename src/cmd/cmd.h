@@ -12,6 +12,7 @@ int cmd_scheduler(int argc, char **argv);
 int cmd_controllers(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_kubeconfig(int argc, char **argv);
+int cmd_certificate(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -14,6 +14,7 @@ static const struct {
     {"controllers", "run the controllers against an API server (--kubeconfig)", cmd_controllers},
     {"image", "pull | import | list | rm | gc: this machine's images", cmd_image},
     {"kubeconfig", "print a kubeconfig for a user, signed by this cluster's CA", cmd_kubeconfig},
+    {"certificate", "make a serving certificate, signed by this cluster's CA", cmd_certificate},
     {"check", "say what this host lacks for running pods (--fix mends it)", cmd_check},
     {"cleanup", "stop every container and remove every trace from the host", cmd_cleanup},
     {"version", "print the version", cmd_version},

@@ -23,10 +23,10 @@ typedef struct ApiConfig {
     uint16_t advertise_port;
     const char *audit_log; // NULL: none
     // How to reach a node's endpoint (/containerLogs, /exec...): NULL answers mean "use the address
-    // and port in the Node object with `node_tls`".
+    // and port in the Node object, over TLS".
     HttpClient *(*node_client)(void *user, Str node_name);
     void *node_client_user;
-    TlsContext *node_tls; // shows the API server's client certificate
+    Str node_certificate, node_key; // PEM; shown to nodes, whose certificates must be of cluster_ca
 } ApiConfig;
 
 // Reads the store, fills the caches, makes what every cluster has (namespaces, RBAC's default roles

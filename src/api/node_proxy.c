@@ -160,13 +160,19 @@ static ApiStatus *find_client(NodeCall *self, Str node_name, HttpClient **ret) {
     if (!address.ptr)
         return status_internal(
             arena, arena_printf(arena, "no preferred addresses found; known addresses: []"));
+    TlsContext *tls;
+    int r = tls_client_context(api->config.cluster_ca, api->config.node_certificate,
+                               api->config.node_key, address, false, &tls);
+    if (r)
+        return request_internal(request, "error dialing backend", r);
     HttpClientConfig config = {
         .loop = api->loop,
         .host = address,
         .port = (uint16_t)value_int_at(node, "status.daemonEndpoints.kubeletEndpoint.Port", 10250),
-        .tls = api->config.node_tls,
+        .tls = tls,
     };
-    int r = http_client_new(&config, &self->own);
+    r = http_client_new(&config, &self->own);
+    tls_context_unref(tls);
     *ret = self->own;
     return r == 0 ? NULL : request_internal(request, "error dialing backend", r);
 }

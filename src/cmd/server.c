@@ -34,7 +34,8 @@ typedef struct Server {
     Options options;
     Loop *loop;
     PkiFiles pki;
-    TlsContext *serving_tls, *node_tls;
+    TlsContext *serving_tls;
+    PkiPair node_identity; // what the API server shows to nodes
     Store *store;
     Api *api;
     HttpServer *http, *node_http;
@@ -73,7 +74,7 @@ static int issue_serving(Server *server, int64_t now) {
     size_t n = 9;
     for (size_t i = 0; i < o->tls_sans.n && n < 64; i++)
         sans[n++] = o->tls_sans.items[i];
-    PkiPair pair, to_node;
+    PkiPair pair;
     Str masters = STR("system:masters");
     int error = pki_issue(server->arena, &server->pki.ca,
                           &(PkiSubject){.common_name = STR("kube-apiserver")}, PKI_SERVER, sans, n,
@@ -82,12 +83,10 @@ static int issue_serving(Server *server, int64_t now) {
         error = tls_server_context(pair.certificate, pair.key, server->pki.ca.certificate, true,
                                    &server->serving_tls);
     if (!error)
-        error = pki_issue(server->arena, &server->pki.ca,
-                          &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1},
-                          PKI_CLIENT, NULL, 0, now - CLOCK_SKEW, now + YEAR, &to_node);
-    if (!error)
-        error = tls_client_context(server->pki.ca.certificate, to_node.certificate, to_node.key,
-                                   STR_NONE, false, &server->node_tls);
+        error =
+            pki_issue(server->arena, &server->pki.ca,
+                      &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1}, PKI_CLIENT,
+                      NULL, 0, now - CLOCK_SKEW, now + YEAR, &server->node_identity);
     return error;
 }
 
@@ -130,10 +129,14 @@ static Client *controller_client(void *user, Str name) {
     if (server->n_controller_clients ==
         sizeof server->controller_clients / sizeof *server->controller_clients)
         abort();
-    Str account =
-        arena_printf(server->arena, "system:serviceaccount:kube-system:%.*s", STR_ARG(name));
-    return server->controller_clients[server->n_controller_clients++] =
-               local_client(server, account, groups, 2, STR("seapod-controllers/" SEAPOD_VERSION));
+    Str agent = STR("seapod-controllers/" SEAPOD_VERSION);
+    Str user_name = STR("system:kube-controller-manager");
+    if (name.len)
+        user_name =
+            arena_printf(server->arena, "system:serviceaccount:kube-system:%.*s", STR_ARG(name));
+    Client *client = local_client(server, user_name, groups, name.len ? 2 : 0, agent);
+    server->controller_clients[server->n_controller_clients++] = client;
+    return client;
 }
 
 static HttpClient *client_of_node(void *user, Str node_name) {
@@ -281,6 +284,15 @@ static int open_store(Server *server) {
     return 0;
 }
 
+// Pods can't reach a loopback address, and the API refuses one in Endpoints: then the machine's own
+// is told, or none.
+static Str advertise_address(Server *server) {
+    Str address = server->options.node.node_ip;
+    if (str_starts_with(address, STR("127.")))
+        address = cmd_node_address(server->arena);
+    return str_starts_with(address, STR("127.")) ? STR("") : address;
+}
+
 static int open_api(Server *server) {
     Options *o = &server->options;
     ApiConfig config = {.loop = server->loop,
@@ -293,11 +305,12 @@ static int open_api(Server *server) {
                         .cluster_ca = server->pki.ca.certificate,
                         .service_cidr = o->service_cidr,
                         .cluster_dns = o->node.cluster_dns,
-                        .advertise_address = o->node.node_ip,
+                        .advertise_address = advertise_address(server),
                         .advertise_port = (uint16_t)o->secure_port,
                         .node_client = client_of_node,
                         .node_client_user = server,
-                        .node_tls = server->node_tls};
+                        .node_certificate = server->node_identity.certificate,
+                        .node_key = server->node_identity.key};
     int error = api_new(&config, on_api_ready, server, &server->api);
     if (error)
         return cmd_fail("server", "API server: %s", strerror(-error));

@@ -9,7 +9,8 @@ typedef struct Controllers Controllers;
 typedef struct ControllersConfig {
     Loop *loop;
     // A client for controller NAME ("namespace-controller"), as
-    // system:serviceaccount:kube-system:NAME. The caller frees them.
+    // system:serviceaccount:kube-system:NAME; an empty
+    // name: as system:kube-controller-manager, for the shared informers. The caller frees them.
     Client *(*client)(void *user, Str name);
     void *user;
     Str selection;  // "*", "*,-job": which run; empty: all

@@ -34,7 +34,7 @@ static Bytes *copy(Str str) {
 }
 
 static void sqlite_get(Store *store, Str key, StoreDone done, void *user) {
-    Request *request = request_new(REQUEST_GET, done, user);
+    Request *request = writer_request_new(REQUEST_GET, done, user);
     request->error = limits_check_key(key);
     if (!request->error)
         request->key = copy(key);
@@ -43,7 +43,7 @@ static void sqlite_get(Store *store, Str key, StoreDone done, void *user) {
 
 static void sqlite_range(Store *store, Str prefix, Str from, int64_t revision, size_t limit,
                          StoreDone done, void *user) {
-    Request *request = request_new(REQUEST_RANGE, done, user);
+    Request *request = writer_request_new(REQUEST_RANGE, done, user);
     request->error = limits_check_prefix(prefix, from);
     if (!request->error) {
         request->key = copy(prefix);
@@ -56,7 +56,7 @@ static void sqlite_range(Store *store, Str prefix, Str from, int64_t revision, s
 
 static void sqlite_put(Store *store, Str key, Bytes *value, int64_t expected, unsigned flags,
                        StoreDone done, void *user) {
-    Request *request = request_new(REQUEST_PUT, done, user);
+    Request *request = writer_request_new(REQUEST_PUT, done, user);
     request->error = limits_check_put(key, value);
     if (!request->error) {
         request->key = copy(key);
@@ -68,7 +68,7 @@ static void sqlite_put(Store *store, Str key, Bytes *value, int64_t expected, un
 }
 
 static void sqlite_remove(Store *store, Str key, int64_t expected, StoreDone done, void *user) {
-    Request *request = request_new(REQUEST_REMOVE, done, user);
+    Request *request = writer_request_new(REQUEST_REMOVE, done, user);
     request->error = limits_check_key(key);
     if (!request->error)
         request->key = copy(key);
@@ -77,7 +77,7 @@ static void sqlite_remove(Store *store, Str key, int64_t expected, StoreDone don
 }
 
 static void sqlite_read_on(SqliteStore *self, StoreWatch *watch, bool is_first, int error) {
-    Request *request = request_new(REQUEST_WATCH, NULL, NULL);
+    Request *request = writer_request_new(REQUEST_WATCH, NULL, NULL);
     request->error = error;
     request->watch = watch;
     request->key = bytes_ref(watch_prefix(watch));
@@ -104,11 +104,11 @@ static StoreWatch *sqlite_watch(Store *store, Str prefix, int64_t from_revision,
 }
 
 static void sqlite_sync(Store *store, StoreDone done, void *user) {
-    writer_submit(sqlite_store(store)->writer, request_new(REQUEST_SYNC, done, user));
+    writer_submit(sqlite_store(store)->writer, writer_request_new(REQUEST_SYNC, done, user));
 }
 
 static void sqlite_compact(Store *store, int64_t revision, StoreDone done, void *user) {
-    Request *request = request_new(REQUEST_COMPACT, done, user);
+    Request *request = writer_request_new(REQUEST_COMPACT, done, user);
     request->revision = revision;
     writer_submit(sqlite_store(store)->writer, request);
 }
@@ -118,7 +118,7 @@ static void sqlite_close(Store *store, void (*closed)(void *user), void *user) {
     self->is_closing = true;
     self->closed = closed;
     self->closed_user = user;
-    writer_submit(self->writer, request_new(REQUEST_CLOSE, NULL, NULL));
+    writer_submit(self->writer, writer_request_new(REQUEST_CLOSE, NULL, NULL));
 }
 
 static void sqlite_closed(void *user) {

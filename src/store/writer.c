@@ -27,7 +27,7 @@ struct Writer {
     bool is_failing;
 };
 
-Request *request_new(RequestKind kind, StoreDone done, void *user) {
+Request *writer_request_new(RequestKind kind, StoreDone done, void *user) {
     Request *request = memory_new(Request);
     request->kind = kind;
     request->done = done;

@@ -37,7 +37,7 @@ typedef struct Writer Writer;
 // Starts the thread. Takes the database over; the outbox must outlive the writer.
 int writer_new(Database *database, Outbox *outbox, Writer **ret)
     __attribute__((warn_unused_result));
-Request *request_new(RequestKind kind, StoreDone done, void *user);
+Request *writer_request_new(RequestKind kind, StoreDone done, void *user);
 void writer_submit(Writer *writer, Request *request); // takes it over
 // After DELIVERY_CLOSED came: ends the thread and frees everything.
 void writer_free(Writer *writer);

@@ -43,9 +43,10 @@ int cmd_cleanup(int argc, char **argv) {
                  keep_data ? "" : " and deletes its objects, images and volumes");
         return 2;
     }
-    int error = node_parts_cleanup(arena, &node);
+    Str message;
+    int error = node_parts_cleanup(arena, &node, &message);
     if (error)
-        return cmd_fail("cleanup", "%s: %s", data_dir, strerror(-error));
+        return cmd_fail("cleanup", "%s: %.*s", data_dir, STR_ARG(message));
     if (!keep_data && (error = remove_tree(data_dir)))
         return cmd_fail("cleanup", "%s: %s", data_dir, strerror(-error));
     return 0;

@@ -26,5 +26,6 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
 void node_parts_handle(void *parts, HttpRequest *request); // the node's endpoint, an HttpHandler
 void node_parts_stop(NodeParts *parts, void (*stopped)(void *user), void *user);
 // Removes every container, mount, link and rule of the instance that lives in `options->data_dir`.
-// Returns 0 or negative errno.
-int node_parts_cleanup(Arena *arena, const NodeOptions *options);
+// Returns 0, or
+// negative errno with one line in *ret_message.
+int node_parts_cleanup(Arena *arena, const NodeOptions *options, Str *ret_message);

@@ -1,0 +1,221 @@
+#include "cmd/node_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "cmd/cmd.h"
+#include "net/podnet.h"
+
+struct NodeParts {
+    NodeNetwork network; // first: what the node sees of the pod network
+    Loop *loop;
+    Podnet *podnet;
+    NodeAgent *agent;
+    void (*stopped)(void *user);
+    void *user;
+};
+
+// Options
+// ------------------------------------------------------------------------------------------
+
+void node_options_init(Arena *arena, NodeOptions *options) {
+    char name[256] = "localhost";
+    gethostname(name, sizeof name - 1);
+    for (char *c = name; *c; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 'a' - 'A') : *c;
+    *options = (NodeOptions){.data_dir = STR(DEFAULT_DATA_DIR),
+                             .node_name = arena_str(arena, str_from(name)),
+                             .node_ip = cmd_node_address(arena),
+                             .cgroup_parent = STR(DEFAULT_CGROUP_PARENT),
+                             .cluster_cidr = STR("10.42.0.0/16"),
+                             .cluster_dns = STR("10.43.0.10"),
+                             .node_api_port = 10250};
+}
+
+size_t node_options_table(NodeOptions *o, Option *ret) {
+    const Option table[] = {
+        {"data-dir", OPTION_STRING, &o->data_dir, "DIR",
+         "for everything that is kept (default " DEFAULT_DATA_DIR ")"},
+        {"node-name", OPTION_STRING, &o->node_name, "NAME",
+         "of this node (default: the host name)"},
+        {"node-ip", OPTION_STRING, &o->node_ip, "IP",
+         "of this node (default: the one towards the default route)"},
+        {"node-label", OPTION_LIST, &o->labels, "KEY=VALUE", "a label of this node (repeatable)"},
+        {"node-taint", OPTION_LIST, &o->taints, "KEY=VALUE:EFFECT",
+         "a taint of this node when it registers (repeatable)"},
+        {"node-api-port", OPTION_NUMBER, &o->node_api_port, "PORT",
+         "of the node's endpoint (default 10250)"},
+        {"cgroup-parent", OPTION_STRING, &o->cgroup_parent, "PATH",
+         "of all pods (default " DEFAULT_CGROUP_PARENT ")"},
+        {"cluster-cidr", OPTION_STRING, &o->cluster_cidr, "CIDR",
+         "of pod addresses (default 10.42.0.0/16)"},
+        {"cluster-dns", OPTION_STRING, &o->cluster_dns, "IP",
+         "of the cluster's DNS server (default 10.43.0.10)"},
+        {"registry-mirror", OPTION_LIST, &o->mirrors, "HOST=URL",
+         "docker.io=http://127.0.0.1:5000 (repeatable)"},
+        {"registry-config", OPTION_STRING, &o->registry_config, "FILE",
+         "credentials and authorities of registries"},
+    };
+    memcpy(ret, table, sizeof table);
+    return sizeof table / sizeof *table;
+}
+
+// The pod network as the node wants it
+// ------------------------------------------------------------------
+
+static void attach(NodeNetwork *network, const NetworkAttachment *attachment, NetworkAttached done,
+                   void *user) {
+    podnet_attach(((NodeParts *)network)->podnet, attachment->sandbox_id,
+                  attachment->network_namespace, done, user);
+}
+
+static void detach(NodeNetwork *network, Str sandbox_id, NetworkDetached done, void *user) {
+    podnet_detach(((NodeParts *)network)->podnet, sandbox_id, done, user);
+}
+
+static Str address(NodeNetwork *network, Str sandbox_id) {
+    return podnet_address(((NodeParts *)network)->podnet, sandbox_id);
+}
+
+static void retain(NodeNetwork *network, const Str *ids, size_t n_ids) {
+    podnet_retain(((NodeParts *)network)->podnet, ids, n_ids);
+}
+
+static bool is_ready(NodeNetwork *network, Str *ret_message) {
+    *ret_message = STR_NONE; // podnet_new() has made it
+    return true;
+}
+
+static const NodeNetworkOps network_ops = {
+    .attach = attach, .detach = detach, .address = address, .retain = retain, .ready = is_ready};
+
+// This node's part of the cluster's range: while there is one node, the first /24.
+static Str pod_range(Arena *arena, Str cluster_cidr) {
+    ptrdiff_t slash = str_find(cluster_cidr, '/');
+    Str base = slash < 0 ? cluster_cidr : str_slice(cluster_cidr, 0, (size_t)slash);
+    int64_t bits = 32;
+    if (slash >= 0 &&
+        str_to_i64(str_slice(cluster_cidr, (size_t)slash + 1, cluster_cidr.len), &bits) != 0)
+        bits = 32;
+    return arena_printf(arena, "%.*s/%lld", STR_ARG(base), (long long)(bits < 24 ? 24 : bits));
+}
+
+static PodnetConfig podnet_config(Arena *arena, Loop *loop, const NodeOptions *options) {
+    const char *name = cmd_bridge(arena, options->data_dir).ptr;
+    Str run = cmd_run_directory(arena, options->data_dir);
+    return (PodnetConfig){.loop = loop,
+                          .bridge = name,
+                          .table = name,
+                          .pod_range = pod_range(arena, options->cluster_cidr).ptr,
+                          .cluster_range = arena_cstr(arena, options->cluster_cidr),
+                          .directory = arena_printf(arena, "%.*s/network", STR_ARG(run)).ptr};
+}
+
+static CrunConfig crun_config(Arena *arena, Loop *loop, const NodeOptions *options) {
+    return (CrunConfig){
+        .loop = loop,
+        .state_directory = arena_printf(arena, "%.*s/run", STR_ARG(options->data_dir)).ptr,
+        .run_directory = arena_cstr(arena, cmd_run_directory(arena, options->data_dir)),
+        .pause = cmd_helper(arena, "seapod-pause").ptr};
+}
+
+static int fail(Arena *arena, int error, char *message, Str *ret_message) {
+    *ret_message =
+        arena_str(arena, str_from(message ? message : strerror(error < 0 ? -error : EINVAL)));
+    free(message);
+    return error;
+}
+
+// Life
+// -----------------------------------------------------------------------------------------------
+
+int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client *client,
+                   void (*ready)(void *user, int error), void *user, NodeParts **ret,
+                   Str *ret_message) {
+    NodeParts *parts = memory_new(NodeParts);
+    parts->network.ops = &network_ops;
+    parts->loop = loop;
+    char *message = NULL;
+    Str directories[] = {cmd_run_directory(arena, options->data_dir),
+                         arena_printf(arena, "%.*s/run", STR_ARG(options->data_dir))};
+    int error = 0;
+    for (size_t i = 0; i < 2 && !error; i++)
+        error = cmd_make_directories(arena_cstr(arena, directories[i]), 0711);
+    PodnetConfig network = podnet_config(arena, loop, options);
+    if (!error)
+        error = podnet_new(&network, &parts->podnet, &message);
+    if (error) {
+        free(parts);
+        return fail(arena, error, message, ret_message);
+    }
+    Runtime *runtime;
+    CrunConfig crun = crun_config(arena, loop, options);
+    error = runtime_crun_new(&crun, &runtime, &message);
+    if (error) {
+        podnet_free(parts->podnet);
+        free(parts);
+        return fail(arena, error, message, ret_message);
+    }
+    NodeConfig config = {
+        .loop = loop,
+        .client = client,
+        .runtime = runtime,
+        .network = &parts->network,
+        .name = options->node_name,
+        .address = options->node_ip,
+        .port = (uint16_t)options->node_api_port,
+        .data_directory = options->data_dir,
+        .log_directory = STR("/var/log/pods"),
+        .cgroup_parent = options->cgroup_parent,
+        .labels = options->labels.items,
+        .n_labels = options->labels.n,
+        .taints = options->taints.items,
+        .n_taints = options->taints.n,
+        .cluster_domain = STR(
+            "cluster.local"), // its DNS server comes with Services: names are the host's until then
+        .image_program = cmd_helper(arena, "seapod-image"),
+        .registry_mirrors = options->mirrors.items,
+        .n_registry_mirrors = options->mirrors.n,
+        .registry_config = options->registry_config};
+    error = node_new(&config, ready, user, &parts->agent);
+    if (error) {
+        runtime->ops->free(runtime);
+        podnet_free(parts->podnet);
+        free(parts);
+        return fail(arena, error, NULL, ret_message);
+    }
+    *ret = parts;
+    return 0;
+}
+
+void node_parts_handle(void *parts, HttpRequest *request) {
+    node_handle(((NodeParts *)parts)->agent, request);
+}
+
+static void on_stopped(void *user) {
+    NodeParts *parts = user;
+    void (*stopped)(void *) = parts->stopped;
+    void *stopped_user = parts->user;
+    podnet_free(parts->podnet);
+    free(parts);
+    stopped(stopped_user);
+}
+
+void node_parts_stop(NodeParts *parts, void (*stopped)(void *user), void *user) {
+    parts->stopped = stopped;
+    parts->user = user;
+    node_stop(parts->agent, on_stopped, parts);
+}
+
+int node_parts_cleanup(Arena *arena, const NodeOptions *options, Str *ret_message) {
+    char *message = NULL;
+    CrunConfig crun = crun_config(arena, NULL, options);
+    int error = runtime_crun_cleanup(&crun, arena_cstr(arena, options->cgroup_parent), &message);
+    if (!error) {
+        PodnetConfig network = podnet_config(arena, NULL, options);
+        error = podnet_cleanup(&network, &message);
+    }
+    return error ? fail(arena, error, message, ret_message) : 0;
+}

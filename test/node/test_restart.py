@@ -1,0 +1,54 @@
+"""Seapod is killed and started again: no container notices."""
+import time
+
+from harness.cluster import container_status, wait_for
+
+CLUSTER = {'images': ('busybox:latest',)}
+
+
+def picture(cluster):
+  return {p['metadata']['name']: (p['metadata']['uid'], p['status']['phase'], p['status'].get('podIP'),
+                                  [(c['name'], c['restartCount'], c.get('containerID')) for c in p['status']['containerStatuses']])
+          for p in cluster.json('get', 'pods')['items']}
+
+
+def test_kill_and_start(cluster):
+  for name, script in (('a', 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.2; done'), ('b', 'sleep 100000')):
+    cluster.kubectl('run', name, '--image=busybox:latest', '--image-pull-policy=IfNotPresent', '--', 'sh', '-c', script).ok()
+  cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'once'}, 'spec': {'restartPolicy': 'Never', 'containers': [
+      {'name': 'c', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['true']}]}}).ok()
+  cluster.wait_ready('a')
+  cluster.wait_ready('b')
+  cluster.wait_pod('once', lambda p: p['status']['phase'] == 'Succeeded')
+  before = picture(cluster)
+  for _ in range(3):
+    cluster.kill()
+    cluster.start()
+    wait_for(lambda: cluster.kubectl('exec', 'b', '--', 'true').code == 0, 20, 'exec')
+    assert picture(cluster) == before
+  logs = cluster.popen('logs', '-f', 'a', '--tail=1', stdout=-1, text=True)
+  time.sleep(1)
+  logs.terminate()
+  lines = logs.communicate()[0].splitlines()
+  assert len(lines) >= 3 and lines[-1].startswith('line '), lines
+  numbers = [int(line.split()[1]) for line in cluster.kubectl('logs', 'a').ok().splitlines()]
+  assert numbers == list(range(1, len(numbers) + 1)), 'the log has no gap'
+
+
+def test_what_ends_meanwhile_is_noticed(cluster):
+  cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'ends'}, 'spec': {'restartPolicy': 'Never', 'containers': [
+      {'name': 'c', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['sh', '-c', 'sleep 2; exit 7']}]}}).ok()
+  cluster.wait_pod('ends', lambda p: p['status']['phase'] == 'Running')
+  cluster.kill()
+  time.sleep(2.5)
+  cluster.start()
+  pod = cluster.wait_pod('ends', lambda p: p['status']['phase'] == 'Failed')
+  assert container_status(pod)['state']['terminated']['exitCode'] == 7
+
+
+def test_a_pod_deleted_meanwhile_is_removed(cluster):
+  """Its object is gone before the node comes back."""
+  cluster.kubectl('delete', 'pod', 'b', '--wait=false', '--grace-period=1').ok()
+  cluster.kill()
+  cluster.start()
+  wait_for(lambda: 'NotFound' in cluster.kubectl('get', 'pod', 'b').err, 20, 'pod b gone')

@@ -1,0 +1,100 @@
+"""The pods of the study note behave as it tells."""
+import re
+import time
+
+from harness.cluster import Failed, condition, container_status, wait_for
+
+CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1', 'ikubernetes/filebeat:5.6.5-alpine'), 'registry': True}
+
+
+def events(cluster, name):
+  items = cluster.json('get', 'events', '--field-selector', f'involvedObject.name={name}')['items']
+  return {(e['reason'], e['message']): e.get('count', 1) for e in items}
+
+
+def test_03_liveness_exec(cluster):
+  """The file goes after 30 s; three failures later the container is started anew, on the same node, in the same sandbox."""
+  cluster.seed('03-liveness-exec.yaml')
+  pod = cluster.wait_ready('liveness-exec-pod')
+  assert pod['status']['phase'] == 'Running'
+  first = container_status(pod)
+  pod = cluster.wait_pod('liveness-exec-pod', lambda p: container_status(p)['restartCount'] == 1, 75)
+  again = container_status(pod)
+  assert again['containerID'] != first['containerID']
+  assert again['lastState']['terminated']['exitCode'] == 137, again['lastState']
+  assert pod['status']['podIP'] and pod['spec']['nodeName'] == cluster.node_name
+  seen = events(cluster, 'liveness-exec-pod')
+  reasons = {reason for reason, _ in seen}
+  assert {'Scheduled', 'Pulled', 'Created', 'Started', 'Unhealthy', 'Killing'} <= reasons, seen
+  assert ('Killing', 'Container liveness-exec-container failed liveness probe, will be restarted') in seen, seen
+  assert sum(n for (reason, _), n in seen.items() if reason == 'Unhealthy') >= 3, seen
+
+
+def test_05_readiness_walk(cluster):
+  """Delete index.html by exec: 0/1; put it back: 1/1; never a restart."""
+  name = 'readiness-httpget-pod'
+  cluster.seed('05-readiness-httpget.yaml')
+  cluster.wait_ready(name)
+  assert '1/1' in cluster.kubectl('get', 'pod', name).ok()
+  watch = cluster.popen('get', 'pods', name, '-w', stdout=-1, text=True)
+  cluster.kubectl('exec', name, '--', 'mv', '/usr/share/nginx/html/index.html', '/tmp/').ok()
+  cluster.wait_pod(name, lambda p: condition(p, 'Ready') == 'False', 30)
+  assert '0/1' in cluster.kubectl('get', 'pod', name).ok()
+  cluster.kubectl('exec', name, '--', 'mv', '/tmp/index.html', '/usr/share/nginx/html/').ok()
+  pod = cluster.wait_ready(name, 30)
+  assert container_status(pod)['restartCount'] == 0
+  time.sleep(0.3)
+  watch.terminate()
+  walk = re.findall(r'(\d/1)\s+Running', watch.communicate()[0])
+  assert walk[0] == '1/1' and '0/1' in walk and walk[-1] == '1/1', walk
+  assert any('HTTP probe failed with statuscode: 404' in message for reason, message in events(cluster, name) if reason == 'Unhealthy')
+
+
+def test_15_toleration(cluster):
+  """A cordoned node takes the pod that tolerates it, and no other."""
+  cluster.kubectl('cordon', cluster.node_name).ok()
+  try:
+    wait_for(lambda: any(t['key'] == 'node.kubernetes.io/unschedulable'
+                         for t in cluster.json('get', 'node', cluster.node_name)['spec'].get('taints', [])), 10, 'the taint')
+    cluster.seed('15-pod-toleration.yaml')
+    cluster.kubectl('run', 'other', '--image=busybox:latest', '--image-pull-policy=IfNotPresent', '--', 'sleep', '1000').ok()
+    cluster.wait_ready('with-toleration')
+    pod = cluster.wait_pod('other', lambda p: condition(p, 'PodScheduled') == 'False', 10)
+    assert pod['status']['phase'] == 'Pending'
+    message = next(c['message'] for c in pod['status']['conditions'] if c['type'] == 'PodScheduled')
+    assert message.startswith('0/1 nodes are available: 1 node(s) were unschedulable'), message
+  finally:
+    cluster.kubectl('uncordon', cluster.node_name).ok()
+  cluster.wait_ready('other')
+
+
+def test_17_env(cluster):
+  cluster.seed('17-pod-with-env.yaml')
+  cluster.wait_ready('pod-with-env')
+  out = cluster.kubectl('exec', 'pod-with-env', '--', 'env').ok()
+  assert 'REDIS_HOST=db.xurick.com:6379' in out and 'LOG_LEVEL=info' in out
+  assert 'HOSTNAME=pod-with-env' in out and 'KUBERNETES_SERVICE_HOST=10.43.0.1' in out
+  assert 'shipping to db.xurick.com:6379 at info' in cluster.kubectl('logs', 'pod-with-env').ok()
+
+
+def test_18_liveness_message(cluster):
+  """The probe's own words are in the event, and describe shows them."""
+  cluster.seed('18-test-liveness-exec.yaml')  # no tag: pulled always, from the registry
+  cluster.wait_ready('test-liveness-exec')
+  text = "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory"
+  wait_for(lambda: text in cluster.kubectl('describe', 'pod', 'test-liveness-exec').ok(), 60, 'the Unhealthy event', 1)
+  out = cluster.kubectl('describe', 'pod', 'test-liveness-exec').ok()
+  assert 'Successfully pulled image "busybox"' in out, out
+
+
+def test_14_affinity_by_field_stays_pending(cluster):
+  cluster.seed('14-pod-node-affinity.yaml')
+  pod = cluster.wait_pod('with-node-affinity', lambda p: condition(p, 'PodScheduled') == 'False', 10)
+  message = next(c['message'] for c in pod['status']['conditions'] if c['type'] == 'PodScheduled')
+  assert "didn't match Pod's node affinity/selector" in message, message
+
+
+def test_a_pod_never_moves(cluster):
+  """spec.nodeName of a bound pod can't be changed: 422."""
+  result = cluster.kubectl('patch', 'pod', 'pod-with-env', '-p', '{"spec":{"nodeName":"elsewhere"}}')
+  result.fails('is invalid', 'pod updates may not change fields other than')

@@ -3,8 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
+#include <mntent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -18,6 +22,30 @@ static int remove_tree(const char *path) { // stays on one file system, follows 
     return nftw(path, remove_entry, 64, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0 && errno != ENOENT
                ? -errno
                : 0;
+}
+
+// Volumes in memory (tokens, secrets, emptyDir) are mounts below the data directory; the last
+// mounted go first.
+static int unmount_below(Arena *arena, const char *directory) {
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    if (!mounts)
+        return -errno;
+    Str prefix = arena_printf(arena, "%s/", directory);
+    OptionList found = {0};
+    struct mntent *entry;
+    while ((entry = getmntent(mounts))) {
+        if (!str_starts_with(str_from(entry->mnt_dir), prefix))
+            continue;
+        found.items =
+            arena_grow(arena, found.items, found.n * sizeof(Str), (found.n + 1) * sizeof(Str));
+        found.items[found.n++] = arena_str(arena, str_from(entry->mnt_dir));
+    }
+    endmntent(mounts);
+    int error = 0;
+    while (found.n-- > 0)
+        if (umount2(found.items[found.n].ptr, MNT_DETACH) != 0 && errno != EINVAL)
+            error = -errno;
+    return error;
 }
 
 int cmd_cleanup(int argc, char **argv) {
@@ -47,6 +75,9 @@ int cmd_cleanup(int argc, char **argv) {
     int error = node_parts_cleanup(arena, &node, &message);
     if (error)
         return cmd_fail("cleanup", "%s: %.*s", data_dir, STR_ARG(message));
+    char resolved[PATH_MAX];
+    if (realpath(data_dir, resolved) && (error = unmount_below(arena, resolved)))
+        return cmd_fail("cleanup", "%s: unmounting volumes: %s", data_dir, strerror(-error));
     if (!keep_data && (error = remove_tree(data_dir)))
         return cmd_fail("cleanup", "%s: %s", data_dir, strerror(-error));
     return 0;

@@ -6,12 +6,12 @@
 
 #include "base/memory.h"
 #include "cmd/cmd.h"
+#include "cmd/pod_network.h"
 #include "net/podnet.h"
 
 struct NodeParts {
-    NodeNetwork network; // first: what the node sees of the pod network
+    NodeNetwork *network; // what the node sees of podnet
     Loop *loop;
-    Podnet *podnet;
     NodeAgent *agent;
     void (*stopped)(void *user);
     void *user;
@@ -62,35 +62,6 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
     return sizeof table / sizeof *table;
 }
 
-// The pod network as the node wants it
-// ------------------------------------------------------------------
-
-static void attach(NodeNetwork *network, const NetworkAttachment *attachment, NetworkAttached done,
-                   void *user) {
-    podnet_attach(((NodeParts *)network)->podnet, attachment->sandbox_id,
-                  attachment->network_namespace, done, user);
-}
-
-static void detach(NodeNetwork *network, Str sandbox_id, NetworkDetached done, void *user) {
-    podnet_detach(((NodeParts *)network)->podnet, sandbox_id, done, user);
-}
-
-static Str address(NodeNetwork *network, Str sandbox_id) {
-    return podnet_address(((NodeParts *)network)->podnet, sandbox_id);
-}
-
-static void retain(NodeNetwork *network, const Str *ids, size_t n_ids) {
-    podnet_retain(((NodeParts *)network)->podnet, ids, n_ids);
-}
-
-static bool is_ready(NodeNetwork *network, Str *ret_message) {
-    *ret_message = STR_NONE; // podnet_new() has made it
-    return true;
-}
-
-static const NodeNetworkOps network_ops = {
-    .attach = attach, .detach = detach, .address = address, .retain = retain, .ready = is_ready};
-
 // This node's part of the cluster's range: while there is one node, the first /24.
 static Str pod_range(Arena *arena, Str cluster_cidr) {
     ptrdiff_t slash = str_find(cluster_cidr, '/');
@@ -135,7 +106,6 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
                    void (*ready)(void *user, int error), void *user, NodeParts **ret,
                    Str *ret_message) {
     NodeParts *parts = memory_new(NodeParts);
-    parts->network.ops = &network_ops;
     parts->loop = loop;
     char *message = NULL;
     Str directories[] = {cmd_run_directory(arena, options->data_dir),
@@ -145,7 +115,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         error = cmd_make_directories(arena_cstr(arena, directories[i]), 0711);
     PodnetConfig network = podnet_config(arena, loop, options);
     if (!error)
-        error = podnet_new(&network, &parts->podnet, &message);
+        error = pod_network_new(&network, &parts->network, &message);
     if (error) {
         free(parts);
         return fail(arena, error, message, ret_message);
@@ -154,7 +124,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
     CrunConfig crun = crun_config(arena, loop, options);
     error = runtime_crun_new(&crun, &runtime, &message);
     if (error) {
-        podnet_free(parts->podnet);
+        pod_network_free(parts->network);
         free(parts);
         return fail(arena, error, message, ret_message);
     }
@@ -162,7 +132,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         .loop = loop,
         .client = client,
         .runtime = runtime,
-        .network = &parts->network,
+        .network = parts->network,
         .name = options->node_name,
         .address = options->node_ip,
         .port = (uint16_t)options->node_api_port,
@@ -182,7 +152,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
     error = node_new(&config, ready, user, &parts->agent);
     if (error) {
         runtime->ops->free(runtime);
-        podnet_free(parts->podnet);
+        pod_network_free(parts->network);
         free(parts);
         return fail(arena, error, NULL, ret_message);
     }
@@ -198,7 +168,7 @@ static void on_stopped(void *user) {
     NodeParts *parts = user;
     void (*stopped)(void *) = parts->stopped;
     void *stopped_user = parts->user;
-    podnet_free(parts->podnet);
+    pod_network_free(parts->network);
     free(parts);
     stopped(stopped_user);
 }

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from . import images, inventory
+from . import registry as registries
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get('BUILD', os.path.join(ROOT, 'build'))
@@ -66,7 +67,7 @@ def wait_for(check, seconds=30, what='condition', interval=0.05):
 class Cluster:
   count = 0
 
-  def __init__(self, node=True, store='sqlite', split=False, arguments=(), controllers=None, keep=False):
+  def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False):
     Cluster.count += 1
     number = (os.getpid() * 16 + Cluster.count) % 200
     self.node, self.store, self.split, self.keep = node, store, split, keep
@@ -79,6 +80,10 @@ class Cluster:
     self.cgroup_parent = f'/{self.marker}'
     self.node_name = 'node-1'
     self.arguments = list(arguments)
+    self.registry = None
+    if registry:
+      self.registry = registries.DockerRegistry()
+      self.arguments += ['--registry-mirror', f'docker.io=http://127.0.0.1:{self.registry.port}']
     self.cluster_cidr = f'10.{50 + number}.0.0/16'
     self.processes = []
     self.before = inventory.take(self.marker, self.cgroup_parent)
@@ -148,10 +153,16 @@ class Cluster:
   def stop(self):
     """Stops, cleans up, and fails if anything is left on the host."""
     self.kill(signal.SIGTERM)
+    if self.registry:
+      self.registry.__exit__()
     subprocess.run([SEAPOD, 'cleanup', '--yes', '--data-dir', self.data, '--cgroup-parent', self.cgroup_parent,
                     '--cluster-cidr', self.cluster_cidr], check=True)
-    after = inventory.take(self.marker, self.cgroup_parent)
-    left = inventory.difference(self.before, after)
+    left = []
+    for _ in range(30):  # what was told to end may take a moment
+      left = inventory.difference(self.before, inventory.take(self.marker, self.cgroup_parent))
+      if not left:
+        break
+      time.sleep(0.1)
     if not self.keep:
       shutil.rmtree(self.directory, ignore_errors=True)
     if left:
@@ -197,6 +208,12 @@ class Cluster:
   def import_images(self, *names):
     for name in names:
       images.make(SEAPOD, self.data, name)
+      if self.registry:
+        images.push(self.registry, name)
+
+  def seed(self, name):
+    """A manifest of the study note, unchanged."""
+    return self.kubectl('create', '-f', os.path.join(ROOT, 'test', 'seed', name)).ok()
 
 
 def condition(pod, kind):

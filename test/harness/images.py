@@ -6,6 +6,8 @@ import subprocess
 import tarfile
 import tempfile
 
+from . import registry
+
 # name -> (entrypoint, command, files): each is busybox with something on top.
 RECIPES = {
     'busybox:latest': (None, ['sh'], {}),
@@ -69,3 +71,15 @@ def make(seapod, data, name):
     for word in command or []:
       arguments += ['--cmd', word]
     subprocess.run([*arguments, file.name], check=True, capture_output=True)
+
+
+def push(docker_registry, name):
+  """The same image in a registry, under docker.io's names."""
+  entrypoint, command, _ = RECIPES[name]
+  image = registry.Image(archive(name), config={'Entrypoint': entrypoint, 'Cmd': command})
+  repository, tag = name.split(':')
+  path = repository if '/' in repository else 'library/' + repository
+  with tempfile.TemporaryDirectory() as folder:
+    image.write_layout(folder, tag)
+    docker_registry.copy(f'oci:{folder}:{tag}', f'{path}:{tag}')
+  return image

@@ -19,7 +19,7 @@ def _processes(marker):
       cgroup = open(f'/proc/{pid}/cgroup').read()
     except OSError:
       continue
-    if marker in words or marker in cgroup:
+    if words and (marker in words or marker in cgroup):  # no words: a zombie that init has yet to reap
       found.append(words)
   return found
 

@@ -83,7 +83,7 @@ def test_pods_reach_each_other(cluster):
   cluster.kubectl('run', 'client', '--image=busybox:latest', '--image-pull-policy=IfNotPresent', '--', 'sleep', '1000').ok()
   cluster.wait_ready('client')
   assert cluster.pod('client')['status']['podIP'] != ip
-  assert 'Hello MyApp' in cluster.kubectl('exec', 'client', '--', 'wget', '-T', '5', '-qO-', f'http://{ip}/').ok()
+  assert 'Hello MyApp' in cluster.kubectl('exec', 'client', '--', 'wget', '-qO-', f'http://{ip}/').ok()
 
 
 def test_death_of_the_infra_process_rebuilds_the_sandbox(cluster):

@@ -518,34 +518,35 @@ static void check_running(Slot *slot) {
     slot_stop(slot, grace * NSEC_PER_SEC, event);
 }
 
-// One container towards running. True when the ones after it may go on.
-static bool slot_step(Slot *slot) {
+// One container towards running.
+static void slot_step(Slot *slot) {
     if (slot->step != STEP_NONE && slot->step != STEP_POST_START)
-        return slot_is_running(slot) && slot->started;
+        return;
     if (!slot->current.exists) {
         if (!slot->in_backoff)
             start(slot);
-        return false;
-    }
-    if (slot->current.state ==
-        CONTAINER_CREATED) { // created by an agent that was killed then, or its start failed
-        if (!slot->in_backoff) {
-            slot->current.state = CONTAINER_EXITED;
-            slot->current.exit_code = 128;
-            slot->current.finished_at = loop_wall(slot->worker->agent->loop);
-            restart(slot);
-        }
-        return false;
-    }
-    if (slot->current.state == CONTAINER_RUNNING) {
+    } else if (slot->current.state == CONTAINER_CREATED) {
+        // Created by an agent that was killed then, or its start failed.
+        if (slot->in_backoff)
+            return;
+        slot->current.state = CONTAINER_EXITED;
+        slot->current.exit_code = 128;
+        slot->current.finished_at = loop_wall(slot->worker->agent->loop);
+        restart(slot);
+    } else if (slot->current.state == CONTAINER_RUNNING) {
         if (slot->step == STEP_NONE && slot->post_start_done && !slot->started)
             start_probes(slot);
         check_running(slot);
-        return slot->started;
-    }
-    if (slot_will_restart(slot) && !slot->in_backoff)
+    } else if (slot_will_restart(slot) && !slot->in_backoff)
         restart(slot);
-    return slot->kind == SLOT_INIT && slot->current.exit_code == 0;
+}
+
+// Whether the containers after this one may start.
+static bool is_passed(const Slot *slot) {
+    if (slot->kind == SLOT_INIT)
+        return slot->current.exists && slot->current.state == CONTAINER_EXITED &&
+               slot->current.exit_code == 0;
+    return slot->kind == SLOT_MAIN || (slot_is_running(slot) && slot->started);
 }
 
 void slots_step(PodWorker *worker) {
@@ -556,8 +557,8 @@ void slots_step(PodWorker *worker) {
         Slot *slot = worker->slots[i];
         if (slot->kind == SLOT_INIT && mains_ran)
             continue;
-        bool passed = slot_step(slot);
-        if (slot->kind != SLOT_MAIN && !passed && !mains_ran)
+        slot_step(slot);
+        if (!is_passed(slot) && !mains_ran)
             return; // init containers and sidecars start one after the other
     }
 }

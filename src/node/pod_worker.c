@@ -347,6 +347,8 @@ PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object) {
     }
     if (worker->ended && worker->sandbox == SANDBOX_DEAD)
         worker->sandbox = SANDBOX_STOPPED;
+    if (worker->ended && !worker->ip.len) // its address is given back, but stays in the status
+        owned_set(&worker->ip, worker->pod->status.pod_ip);
     if (worker->had_sandbox || worker->ended)
         worker->volumes = pod_volumes_new(agent, worker->pod, on_volumes, worker);
     pod_sync(worker);

@@ -99,7 +99,8 @@ static void serve_logs(NodeAgent *agent, HttpRequest *request, const Target *tar
                      str_eq(container.waiting_reason, STR("ErrImageNeverPull"));
         Str why = image ? STR("trying and failing to pull image") : container.waiting_reason;
         answer(request, 400,
-               arena_printf(request->arena, "container \"%.*s\" in pod \"%.*s\" is waiting to start: %.*s",
+               arena_printf(request->arena,
+                            "container \"%.*s\" in pod \"%.*s\" is waiting to start: %.*s",
                             STR_ARG(target->container), STR_ARG(target->pod), STR_ARG(why)));
         return;
     }

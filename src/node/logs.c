@@ -75,7 +75,8 @@ size_t log_format(LogFormat *format, Str text, Buf *out) {
 // Tail
 // ---------------------------------------------------------------------------------------------
 
-// True when the line that begins at `offset` is a whole one or the end of one: it counts.
+// True when the line that begins at `offset` is a whole one or the end of one: it counts. (So does
+// the last one, whatever it is.)
 static bool counts(int fd, int64_t offset) {
     char head[128];
     ssize_t got = pread(fd, head, sizeof head, offset);
@@ -102,7 +103,7 @@ int log_tail_offset(int fd, int64_t size, int64_t lines, int64_t *ret_offset) {
                 continue;
             int64_t line = at_start && chunk[i] != '\n' ? 0 : start + 1;
             if (line < size && line < begin) {
-                if (counts(fd, line) && ++found > lines)
+                if ((found == 0 || counts(fd, line)) && ++found > lines)
                     goto done;
                 begin = line;
             }

@@ -160,7 +160,7 @@ static void dispatch_resource(ApiRequest *request) {
 
 void api_handle(void *self, HttpRequest *http) {
     Api *api = self;
-    ApiRequest *request = request_new(api, http);
+    ApiRequest *request = api_request_new(api, http);
     if (route_parse(http, &request->info) != 0) {
         request_status(request, status_bad_request(http->arena, STR("the URL is not well-formed")));
         return;

@@ -300,7 +300,9 @@ static void make_service(Bootstrap *self) {
 static void make_endpoints(Bootstrap *self) {
     Arena *arena = self->arena;
     const ApiConfig *config = &self->api->config;
-    if (!config->advertise_address.len || !config->advertise_port)
+    // Endpoints can't be on the loopback: nobody else could reach them.
+    if (!config->advertise_address.len || !config->advertise_port ||
+        str_starts_with(config->advertise_address, STR("127.")))
         return;
     Value *object = object_with_meta(arena, "v1", "Endpoints", "kubernetes");
     set_metadata(arena, object, "labels", STR("endpointslice.kubernetes.io/skip-mirror"), "true");

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+
 DecodeTarget decode_target(const Resource *resource) {
     return (DecodeTarget){resource->group, resource->version, resource->kind, resource->type};
 }
@@ -118,6 +119,20 @@ static ApiStatus *check_kind(ApiRequest *request, const DecodeTarget *target, Va
     return NULL;
 }
 
+int decode_parse(ApiRequest *request, InputFormat format, const Type *type, ValuePaths *duplicates,
+                 Value **ret, Str *ret_message) {
+    Arena *arena = request->arena;
+    Str body = request->http->body;
+    ParseError error = {0};
+    int r = format == INPUT_YAML ? value_parse_yaml(arena, body, duplicates, ret, &error)
+                                 : value_parse_json(arena, body, duplicates, ret, &error);
+    *ret_message = error.message.ptr ? error.message : STR("the body is too large");
+    if (r == -EBADMSG && format == INPUT_JSON)
+        *ret_message = arena_printf(arena, "couldn't get version/kind; json parse error: %.*s",
+                                    STR_ARG(error.message));
+    return r;
+}
+
 static ApiStatus *parse(ApiRequest *request, const DecodeTarget *target, ValuePaths *duplicates,
                         Value **ret) {
     Arena *arena = request->arena;
@@ -125,20 +140,12 @@ static ApiStatus *parse(ApiRequest *request, const DecodeTarget *target, ValuePa
     ApiStatus *refused = negotiate_input(request->http, &format);
     if (refused)
         return refused;
-    Str body = request->http->body;
-    ParseError error = {0};
-    int r = format == INPUT_YAML ? value_parse_yaml(arena, body, duplicates, ret, &error)
-                                 : value_parse_json(arena, body, duplicates, ret, &error);
+    Str message;
+    int r = decode_parse(request, format, target->type, duplicates, ret, &message);
     if (r == -E2BIG)
-        return status_too_large(arena,
-                                error.message.ptr ? error.message : STR("the body is too large"));
+        return status_too_large(arena, message);
     if (r != 0)
-        return unrecognized(request, target,
-                            format == INPUT_YAML
-                                ? error.message
-                                : arena_printf(arena,
-                                               "couldn't get version/kind; json parse error: %.*s",
-                                               STR_ARG(error.message)));
+        return unrecognized(request, target, message);
     if ((*ret)->kind == VALUE_NULL)
         *ret = value_new_object(arena);
     if ((*ret)->kind != VALUE_OBJECT)

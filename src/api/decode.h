@@ -11,9 +11,13 @@ typedef struct DecodeTarget {
 } DecodeTarget;
 DecodeTarget decode_target(const Resource *resource);
 
-// The body (JSON or YAML by its Content-Type), checked to be of that kind; kind and apiVersion are
-// filled in where missing. Unknown and repeated fields are refused or become warnings. NULL with
-// *ret, or why not.
+// The body as a tree of that type, not in normal form yet. Returns 0, or -EBADMSG or -E2BIG with
+// *ret_message.
+int decode_parse(ApiRequest *request, InputFormat format, const Type *type, ValuePaths *duplicates,
+                 Value **ret, Str *ret_message) __attribute__((warn_unused_result));
+// The body (JSON, YAML or Protobuf by its Content-Type), checked to be of that kind; kind and
+// apiVersion are filled in where missing. Unknown and repeated fields are refused or become
+// warnings. NULL with *ret, or why not.
 ApiStatus *decode_body(ApiRequest *request, const DecodeTarget *target, Value **ret)
     __attribute__((warn_unused_result));
 // The second half, for trees made otherwise (patches): normal form. `duplicates` may be NULL; its

@@ -1,3 +1,4 @@
+#include "api/decode.h"
 #include "api/delete.h"
 
 static ApiStatus *bad_field(Arena *arena, const char *kind, const char *field, const char *type) {
@@ -34,13 +35,11 @@ static ApiStatus *read_body(ApiRequest *request, DeleteOptions *options, FieldEr
     if (refused)
         return refused;
     Value *tree;
-    ParseError error = {0};
-    Str body = request->http->body;
-    if ((format == INPUT_YAML ? value_parse_yaml(arena, body, NULL, &tree, &error)
-                              : value_parse_json(arena, body, NULL, &tree, &error)) != 0)
-        return status_bad_request(
-            arena, arena_printf(arena, "couldn't get version/kind; json parse error: %.*s",
-                                STR_ARG(error.message)));
+    Str message;
+    ValuePaths duplicates = {0};
+    const Type *type = kinds_type(STR("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
+    if (decode_parse(request, format, type, &duplicates, &tree, &message) != 0)
+        return status_bad_request(arena, message);
     Str kind = value_string_at(tree, "kind");
     if (tree->kind != VALUE_OBJECT || (kind.len && !str_eq(kind, STR("DeleteOptions"))))
         return status_bad_request(arena,

@@ -6,6 +6,8 @@
 #include "base/rand.h"
 #include "base/time.h"
 
+#define MOST_OWNERS 500 // beyond that nobody pays for comparing each with each
+
 static Str string_at(const Value *object, const char *path) {
     Str s = value_string_at(object, path);
     return s.ptr ? s : STR("");
@@ -106,7 +108,7 @@ ApiStatus *meta_match_namespace(Arena *arena, Value *object, Str namespace_) {
 
 void meta_unique_owners(ApiRequest *request, Value *object, bool after_admission) {
     Value *owners = value_at(object, "metadata.ownerReferences");
-    if (!owners || owners->kind != VALUE_ARRAY || owners->n < 2)
+    if (!owners || owners->kind != VALUE_ARRAY || owners->n < 2 || owners->n > MOST_OWNERS)
         return;
     Arena *arena = request->arena;
     Str dropped = STR("");

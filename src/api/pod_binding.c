@@ -9,6 +9,8 @@
 #include "api/subresources.h"
 #include "base/time.h"
 
+#define MOST_ANNOTATIONS 1000 // that a scheduler may add
+
 typedef struct PodBinding {
     Modify modify;
     Value *binding;
@@ -45,9 +47,11 @@ static void set_scheduled(ApiRequest *request, Value *pod) {
 
 static void merge_annotations(Arena *arena, Value *pod, const Value *binding) {
     const Value *annotations = value_at(binding, "metadata.annotations");
-    for (uint32_t i = 0; annotations && i < annotations->n; i++)
-        value_set(arena, value_at_make(arena, pod, "metadata.annotations"),
-                  annotations->members[i].key, annotations->members[i].value);
+    if (!annotations || !annotations->n)
+        return;
+    Value *into = value_at_make(arena, pod, "metadata.annotations");
+    for (uint32_t i = 0; i < annotations->n; i++)
+        value_set(arena, into, annotations->members[i].key, annotations->members[i].value);
 }
 
 static const ApiStatus *check_pod(const Modify *modify, const Value *pod, const Value *binding) {
@@ -120,6 +124,10 @@ static ApiStatus *check_binding(ApiRequest *request, const Value *binding, Str n
     if (kind.len && !str_eq(kind, STR("Node")))
         field_not_supported(&errors, PATH(target, STR("kind")), kind,
                             (Str[]){STR("Node"), STR("<empty>")}, 2);
+    const Value *annotations = value_at(binding, "metadata.annotations");
+    if (annotations && annotations->n > MOST_ANNOTATIONS)
+        field_too_many(&errors, PATH(PATH(NULL, STR("metadata")), STR("annotations")),
+                       annotations->n, MOST_ANNOTATIONS);
     if (!value_string_at(binding, "target.name").len)
         field_required(&errors, PATH(target, STR("name")), "");
     return errors.n ? status_invalid(arena, STR(""), STR("Binding"), name, &errors) : NULL;

@@ -157,7 +157,7 @@ void request_abort(ApiRequest *request) {
     http_respond_abort(http);
 }
 
-ApiRequest *request_new(Api *api, HttpRequest *http) {
+ApiRequest *api_request_new(Api *api, HttpRequest *http) {
     ApiRequest *request = arena_new_of(http->arena, ApiRequest);
     request->api = api;
     request->http = http;

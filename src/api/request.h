@@ -94,5 +94,5 @@ ApiStatus *request_store_error(ApiRequest *request,
                                int error); // of a failed store call (500, 507...)
 
 // The server's side: a new exchange, and its end.
-ApiRequest *request_new(struct Api *api, HttpRequest *http);
+ApiRequest *api_request_new(struct Api *api, HttpRequest *http);
 void request_abort(ApiRequest *request); // cuts it, and forgets it: the server is going away

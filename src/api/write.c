@@ -19,6 +19,19 @@ unsigned write_flags(const ServedResource *served, Str namespace_) {
     return lease || str_eq(resource->kind, STR("Event")) ? STORE_VOLATILE : 0;
 }
 
+static bool is_shallow(const Value *value, int depth) {
+    if (value->kind != VALUE_OBJECT && value->kind != VALUE_ARRAY)
+        return true;
+    if (depth <= 0)
+        return false;
+    for (uint32_t i = 0; i < value->n; i++) {
+        if (!is_shallow(value->kind == VALUE_OBJECT ? value->members[i].value : value->items[i],
+                        depth - 1))
+            return false;
+    }
+    return true;
+}
+
 Bytes *write_encode(ApiRequest *request, const ServedResource *served, const Value *object,
                     const ApiStatus **ret_status) {
     Arena *arena = request->arena;
@@ -29,10 +42,14 @@ Bytes *write_encode(ApiRequest *request, const ServedResource *served, const Val
         Value *copy = value_copy(arena, object);
         bytes = object_encode(served->storage, output_to_storage(arena, served, copy));
     }
-    if (bytes->len <= STORE_MAX_VALUE)
+    // With its resourceVersion it must be a document that the caches can read.
+    if (bytes->len <= VALUE_MAX_BYTES - 64 && is_shallow(object, VALUE_MAX_DEPTH))
         return bytes;
+    bool long_ = bytes->len > VALUE_MAX_BYTES - 64;
     bytes_unref(bytes);
-    *ret_status = status_too_large(arena, arena_printf(arena, "limit is %d", STORE_MAX_VALUE));
+    *ret_status = long_
+                      ? status_too_large(arena, arena_printf(arena, "limit is %d", VALUE_MAX_BYTES))
+                      : status_bad_request(arena, STR("the object is nested too deeply"));
     return NULL;
 }
 

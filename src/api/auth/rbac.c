@@ -475,21 +475,7 @@ static bool collect(void *user, const PolicyRuleView *rule) {
 
 size_t authorizer_rules(const Authorizer *self, Arena *arena, const User *user, Str namespace_,
                         const PolicyRuleView **ret) {
-    static const Str everything[] = {{"*", 1}};
-    static const PolicyRuleView masters[] = {
-        {.verbs = everything,
-         .n_verbs = 1,
-         .groups = everything,
-         .n_groups = 1,
-         .resources = everything,
-         .n_resources = 1},
-        {.verbs = everything, .n_verbs = 1, .urls = everything, .n_urls = 1},
-    };
     Collected collected = {.arena = arena};
-    if (user_in_group(user, STR("system:masters"))) {
-        collect(&collected, &masters[0]);
-        collect(&collected, &masters[1]);
-    }
     Visit visit = {.self = self,
                    .arena = arena,
                    .namespace_ = namespace_,

@@ -52,6 +52,7 @@ struct EventRecorder {
     size_t n_waiting;
     ClientCall *call;
     uint64_t dropped;
+    int64_t last_stamp; // in the newest event's name
 };
 
 EventRecorder *event_recorder_new(Client *client, Str component, Str host) {
@@ -290,8 +291,11 @@ void event_record(EventRecorder *recorder, const EventTarget *target, const char
     bool is_new;
     Record *record = record_of(recorder, waiting->key, &is_new);
     if (is_new) {
+        // Two events of one object need two names, also when the clock stands still or goes back.
+        recorder->last_stamp = now > recorder->last_stamp ? now : recorder->last_stamp + 1;
         char *name;
-        int len = asprintf(&name, "%.*s.%llx", STR_ARG(target->name), (unsigned long long)now);
+        int len = asprintf(&name, "%.*s.%llx", STR_ARG(target->name),
+                           (unsigned long long)recorder->last_stamp);
         assert(len > 0);
         record->name = str_of(name, (size_t)len);
         record->first = now;

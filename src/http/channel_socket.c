@@ -13,7 +13,8 @@
 
 typedef struct Channel {
     Stream base;
-    ChannelSocket *socket; // NULL once the connection is over
+    ChannelSocket *socket;  // NULL once the connection is over
+    ChannelSocket *mourner; // a closed one that waits until this channel has reported its end
     uint8_t number;
     Inbox inbox;
     bool read_ended, write_ended;
@@ -26,6 +27,7 @@ struct ChannelSocket {
     bool base64, closes, close_when_unused;
     Channel **channels; // NULL where ignored, or closed by its user
     size_t n, open;
+    size_t unreported; // channels that are to report their end before on_close
     bool paused;
     // The message that is being read:
     int channel;   // -1: its first byte is still to come
@@ -119,6 +121,8 @@ static void op_close(Stream *stream) {
 static void channel_free(Channel *c) {
     ChannelSocket *s = c->socket;
     inbox_deinit(&c->inbox);
+    if (c->mourner && --c->mourner->unreported == 0)
+        loop_post(c->mourner->loop, &c->mourner->close_task);
     if (s) {
         s->channels[c->number] = NULL;
         balance(s);
@@ -255,9 +259,14 @@ static void on_close(void *user, int error) {
             continue;
         s->channels[i] = NULL;
         c->socket = NULL;
+        if (c->inbox.started) {
+            c->mourner = s;
+            s->unreported++;
+        }
         inbox_close(&c->inbox, error ? error : -ECONNRESET);
     }
-    loop_post(s->loop, &s->close_task); // after the channels'
+    if (!s->unreported)
+        loop_post(s->loop, &s->close_task);
 }
 
 static const WebSocketEvents socket_events = {

@@ -96,6 +96,8 @@ static bool on_head(void *user, const H1Head *head) {
 
 static void on_body(void *user, Str data) {
     H1Transport *t = user;
+    if (!t->answered) // the body of a 101 that grants nothing
+        return;
     net_call_data(t->call, data);
     if (t->dead || t->call->paused)
         h1_parser_pause(&t->parser);

@@ -412,22 +412,23 @@ static bool block(H1Connection *c) {
     return true;
 }
 
-// Parses one request at most out of `data`. Returns how many bytes were used.
-static size_t read_request(H1Connection *c, Str data) {
-    size_t skipped = 0;
-    if (!c->request) {
+// Parses one request at most out of `data`; the rest is kept in `input`.
+static void read_request(H1Connection *c, Str data) {
+    size_t skipped = 0, used = 0;
+    H1Result result = H1_MORE;
+    if (!c->request)
         while (skipped < data.len && (data.ptr[skipped] == '\r' || data.ptr[skipped] == '\n'))
             skipped++; // RFC 9112 section 2.2
-        if (skipped == data.len)
-            return skipped;
-        c->request = request_new(c);
-        h1_parser_begin(&c->parser, c->request->base.arena, false);
-        loop_timer_start(&c->timer, HTTP_HEAD_TIMEOUT);
-    } else if (c->parser.head_done) {
-        loop_timer_start(&c->timer, HTTP_BODY_TIMEOUT);
+    if (skipped < data.len) {
+        if (!c->request) {
+            c->request = request_new(c);
+            h1_parser_begin(&c->parser, c->request->base.arena, false);
+            loop_timer_start(&c->timer, HTTP_HEAD_TIMEOUT);
+        } else if (c->parser.head_done) {
+            loop_timer_start(&c->timer, HTTP_BODY_TIMEOUT);
+        }
+        result = h1_parser_read(&c->parser, str_slice(data, skipped, data.len), &used);
     }
-    size_t used;
-    H1Result result = h1_parser_read(&c->parser, str_slice(data, skipped, data.len), &used);
     // Bytes behind a request belong to the next one, or, after an upgrade, to the new protocol:
     // they must be in `input` before the handler runs.
     size_t taken = skipped + used;
@@ -435,8 +436,8 @@ static size_t read_request(H1Connection *c, Str data) {
         buf_consume(&c->input, taken);
     else
         buf_append(&c->input, data.ptr + taken, data.len - taken);
-    handle_result(c, result);
-    return taken;
+    if (result != H1_MORE)
+        handle_result(c, result);
 }
 
 // Goes on with what there is to parse until a handler has a request or the input is used up.

@@ -136,7 +136,8 @@ static int on_headers_complete(http_parser *p) {
     };
     if (!parser->response)
         head.method = str_from(http_method_str((enum http_method)p->method));
-    bool good = collect(parser, &head) && p->http_major == 1;
+    bool good = collect(parser, &head) && p->http_major == 1 &&
+                (!parser->response || p->status_code >= 100);
     parser->head_done = true;
     if (!good) {
         parser->result = H1_BAD;
@@ -146,7 +147,8 @@ static int on_headers_complete(http_parser *p) {
         parser->result = H1_STOPPED;
         return -1;
     }
-    return parser->skip_body ? 1 : 0;
+    bool interim = parser->response && p->status_code < 200 && p->status_code != 101;
+    return parser->skip_body || interim ? 1 : 0;
 }
 
 static int on_body(http_parser *p, const char *at, size_t len) {

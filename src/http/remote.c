@@ -85,7 +85,8 @@ static void write_plain(Buf *out, int exit_code, Str message) {
 
 void remote_command_finish(RemoteSession *session, int exit_code, Str message) {
     _buf_deinit_ Buf status = BUF_INIT(64 * 1024);
-    message = str_slice(message, 0, message.len < 4096 ? message.len : 4096);
+    if (message.len > 4096)
+        message.len = 4096;
     if (session->json_status)
         write_status(&status, exit_code, message);
     else

@@ -36,6 +36,7 @@ enum { SETTINGS_INITIAL_WINDOW_SIZE = 7 };
 typedef struct SpdyStream {
     Stream base;
     SpdySession *session; // NULL once the session or the stream is over
+    SpdySession *mourner; // a lost session that waits until this stream has reported its end
     ListLink link;
     uint32_t id;
     Inbox inbox;
@@ -71,6 +72,7 @@ struct SpdySession {
     LoopTimer timer;
     LoopTask pump_task, close_task;
     int close_error;
+    List unreported; // streams that are to report their end before the session does
     int64_t budget, budgeted_at;
     int busy;
     bool dead, closed;
@@ -137,7 +139,13 @@ static void send_settings(SpdySession *s) {
 
 // ---- ends ----
 
+static void report_if_due(SpdySession *s);
+
 static void stream_free(SpdyStream *x) {
+    if (x->mourner) {
+        list_remove(&x->link);
+        report_if_due(x->mourner);
+    }
     inbox_deinit(&x->inbox);
     stream_queue_clear(&x->queue);
     free(x);
@@ -164,7 +172,7 @@ static void end_if_over(SpdyStream *x) {
         inbox_close(&x->inbox, 0);
 }
 
-// The connection is lost: every stream reports it, then the session.
+// The connection is lost: every stream reports it.
 static void lose(SpdySession *s, int error) {
     if (s->closed)
         return;
@@ -176,8 +184,13 @@ static void lose(SpdySession *s, int error) {
     list_for_each(x, &s->streams, link) {
         bool abandoned = x->abandoned;
         leave_session(x);
-        if (!abandoned)
-            inbox_close(&x->inbox, error ? error : -ECONNRESET);
+        if (abandoned)
+            continue;
+        if (x->inbox.started && !s->dead) {
+            x->mourner = s;
+            list_append(&s->unreported, &x->link);
+        }
+        inbox_close(&x->inbox, error ? error : -ECONNRESET);
     }
     if (s->stream)
         stream_abort(s->stream);
@@ -187,6 +200,11 @@ static void lose(SpdySession *s, int error) {
 static void session_free(SpdySession *s) {
     s->dead = true;
     lose(s, -ECONNRESET);
+    SpdyStream *x;
+    list_for_each(x, &s->unreported, link) {
+        list_remove(&x->link);
+        x->mourner = NULL;
+    }
     loop_task_cancel(s->timer.loop, &s->close_task);
     if (s->busy)
         return;
@@ -204,12 +222,17 @@ static void on_close_task(void *user) {
     events->on_close(owner, error);
 }
 
+static void report_if_due(SpdySession *s) {
+    if (list_is_empty(&s->unreported))
+        loop_post(s->timer.loop, &s->close_task);
+}
+
 // Tells the user in a turn of its own, after the streams.
 static void lose_later(SpdySession *s, int error) {
     if (s->closed)
         return;
     lose(s, error);
-    loop_post(s->timer.loop, &s->close_task);
+    report_if_due(s);
 }
 
 // ---- writing ----
@@ -742,6 +765,7 @@ SpdySession *spdy_session_new(Stream *stream, bool server, const SpdyEvents *eve
         .close_task = {.fn = on_close_task, .user = s},
     };
     list_init(&s->streams);
+    list_init(&s->unreported);
     loop_timer_init(&s->timer, stream->loop, on_timeout, s);
     if (spdy_header_init(&s->codec) < 0)
         abort();

@@ -365,9 +365,8 @@ static void interim_answers_are_not_shown(void **state) {
     got_free(&got);
 }
 
-static void nonsense_is_an_error(void **state) {
-    Site *site = *state;
-    Script script = {.answers = {"SSH-2.0-OpenSSH\r\n"}};
+static void refuse_answer(Site *site, const char *answer) {
+    Script script = {.answers = {answer}};
     HttpClient *client = script_start(&script, site->loop);
     Got got;
     got_init(&got, site->loop);
@@ -377,6 +376,13 @@ static void nonsense_is_an_error(void **state) {
     http_client_free(client);
     script_stop(&script);
     got_free(&got);
+}
+
+static void nonsense_is_an_error(void **state) {
+    refuse_answer(*state, "SSH-2.0-OpenSSH\r\n");
+    refuse_answer(*state, "HTTP/1.0 20 almost\r\n\r\nbody");
+    refuse_answer(*state,
+                  "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
 }
 
 typedef struct Freer {

@@ -51,6 +51,20 @@ static void request_may_come_in_single_bytes(void **state) {
     raw_close(&raw);
 }
 
+static void blank_lines_between_requests_are_passed_over(void **state) {
+    Site *site = *state;
+    Raw raw;
+    raw_to(&raw, site);
+    raw_send(&raw, "\r\n");
+    run_for(site->loop, NSEC_PER_MSEC);
+    raw_send(&raw, "\r\n\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\n");
+    raw_wait(&raw, "nothing here");
+    raw_send(&raw, "\r\nGET /none HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (raw_count(&raw, "nothing here") < 2)
+        run_for(site->loop, NSEC_PER_MSEC);
+    raw_close(&raw);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state) {
     Site *site = *state;
     Raw raw;
@@ -380,6 +394,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(answers_a_request_and_keeps_the_connection),
         TEST(request_may_come_in_single_bytes),
+        TEST(blank_lines_between_requests_are_passed_over),
         TEST(pipelined_requests_are_answered_in_order),
         TEST(streamed_answer_is_chunked_and_flushed),
         TEST(client_that_leaves_closes_the_stream),

@@ -268,6 +268,7 @@ static ContainerSpec shell_spec(Str sandbox, const char *script, Str argv[3]) {
     argv[0] = STR("/bin/sh");
     argv[1] = STR("-c");
     argv[2] = str_from(script);
+    count++;
     return (ContainerSpec){
         .sandbox_id = sandbox,
         .name = arena_printf(world.arena, "c%u", count),
@@ -277,7 +278,7 @@ static ContainerSpec shell_spec(Str sandbox, const char *script, Str argv[3]) {
         .n_argv = 3,
         .uid = -1,
         .gid = -1,
-        .log_path = arena_printf(world.arena, "%s/c%u/0.log", world.logs, count++),
+        .log_path = arena_printf(world.arena, "%s/c%u/0.log", world.logs, count),
     };
 }
 

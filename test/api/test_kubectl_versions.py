@@ -17,7 +17,8 @@ def prepare(cluster):
                   'spec': {'containers': [{'name': 'c', 'image': 'busybox'}]}}).ok()
   cluster.create({'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'hidden'}, 'stringData': {'k': 'v'}}).ok()
   cluster.create({'apiVersion': 'v1', 'kind': 'Event', 'metadata': {'name': 'waits.1', 'namespace': 'default'},
-                  'involvedObject': {'kind': 'Pod', 'name': 'waits', 'namespace': 'default', 'apiVersion': 'v1'}, 'reason': 'Told',
+                  'involvedObject': {'kind': 'Pod', 'name': 'waits', 'namespace': 'default', 'apiVersion': 'v1',
+                                     'uid': cluster.pod('waits')['metadata']['uid']}, 'reason': 'Told',
                   'message': 'something', 'type': 'Normal', 'count': 1, 'firstTimestamp': '2026-11-23T12:00:00Z',
                   'lastTimestamp': '2026-11-23T12:00:00Z', 'source': {'component': 'test'}}).ok()
 

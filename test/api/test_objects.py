@@ -111,14 +111,14 @@ def test_delete_all_and_namespace(cluster):
 
 
 def test_watch(cluster):
-  process = cluster.popen('get', 'cm', '-w', '-o', 'name', '--output-watch-events', stdout=-1, text=True)
+  process = cluster.popen('get', 'cm', '-w', '--output-watch-events', '--no-headers', stdout=-1, text=True)
   time.sleep(0.7)
   cluster.create(config_map('w')).ok()
   cluster.kubectl('label', 'cm', 'w', 'x=y').ok()
   cluster.kubectl('delete', 'cm', 'w').ok()
   time.sleep(0.5)
   process.terminate()
-  lines = [l.split()[0] for l in process.communicate()[0].splitlines() if l.endswith('configmap/w')]
+  lines = [l.split()[0] for l in process.communicate()[0].splitlines() if l.split()[1] == 'w']
   assert lines == ['ADDED', 'MODIFIED', 'DELETED'], lines
 
 

@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import time
 
 from harness.cluster import BUILD, SEAPOD, Failed, free_port
 
@@ -54,7 +55,6 @@ def test_data_directory_of_a_newer_version():
   path = os.path.join(data, 'store.db')
   process = subprocess.Popen([SEAPOD, 'server', '--data-dir', data, '--bind-address', '127.0.0.1', '--secure-port', str(free_port()), '--no-node'],
                              stderr=subprocess.DEVNULL)
-  import time
   for _ in range(100):
     if os.path.exists(os.path.join(data, 'kubeconfig')):
       break
@@ -62,10 +62,7 @@ def test_data_directory_of_a_newer_version():
   process.terminate()
   assert process.wait(20) == 0
   database = sqlite3.connect(path)
-  tables = [row[0] for row in database.execute("select name from sqlite_master where type='table'")]
-  changed = database.execute("update meta set value = 999 where name = 'format' or name = 'format_version'").rowcount if 'meta' in tables else 0
-  if not changed:
-    database.execute('pragma user_version = 999')
+  database.execute('pragma user_version = 999')
   database.commit()
   size = os.path.getsize(path)
   database.close()
@@ -77,7 +74,6 @@ def test_two_servers_on_one_directory():
   data = tempfile.mkdtemp(prefix='seapod-test-start-')
   process = subprocess.Popen([SEAPOD, 'server', '--data-dir', data, '--bind-address', '127.0.0.1', '--secure-port', str(free_port()), '--no-node'],
                              stderr=subprocess.DEVNULL)
-  import time
   for _ in range(100):
     if os.path.exists(os.path.join(data, 'kubeconfig')):
       break

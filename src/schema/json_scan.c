@@ -136,6 +136,25 @@ static char *utf8_put(char *out, uint32_t rune) {
     return out;
 }
 
+Str json_valid_utf8(Arena *arena, Str s) {
+    if (utf8_is_valid(s))
+        return s;
+    const char *p = s.ptr, *end = s.ptr + s.len;
+    char *start = arena_alloc(arena, s.len * 3), *out = start; // a bad byte grows to U+FFFD
+    while (p < end) {
+        size_t length = utf8_length((const unsigned char *)p, (const unsigned char *)end);
+        if (!length) {
+            out = utf8_put(out, 0xfffd);
+            p++;
+            continue;
+        }
+        memcpy(out, p, length);
+        out += length;
+        p += length;
+    }
+    return str_of(start, (size_t)(out - start));
+}
+
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';

@@ -25,6 +25,8 @@ static inline int json_peek(JsonScan *scan) {
 // At an opening quote. Points into the text unless something had to be unescaped; invalid UTF-8
 // becomes U+FFFD as in Go.
 int json_string(JsonScan *scan, Str *ret);
+// The same repair for text from elsewhere: `s` itself when it is valid UTF-8, else a copy.
+Str json_valid_utf8(Arena *arena, Str s);
 // At '-' or a digit. Sets kind (VALUE_INT or VALUE_DOUBLE) and the number.
 int json_number(JsonScan *scan, Value *ret);
 // At 't', 'f' or 'n'. Sets kind and boolean.

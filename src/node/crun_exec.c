@@ -85,17 +85,35 @@ static pid_t exec_pid(const ExecFiles *files) {
     return str_to_i64(file_text(files->pid, text, sizeof text), &pid) ? 0 : (pid_t)pid;
 }
 
-// crun cannot pass SIGKILL on, so the process is killed first, with what it started in its group.
+static void kill_with_group(pid_t pid) {
+    pid_t group = getpgid(pid);
+    if (group > 1 && group != getpgrp())
+        kill(-group, SIGKILL);
+    kill(pid, SIGKILL);
+}
+
+// crun cannot pass SIGKILL on, so its child, the process inside the container, is killed first,
+// with what that started in its group. The pid file is not enough: crun writes it when the process
+// may have been running for a while.
 static void exec_kill(RuntimeExec *exec) {
     if (!exec->child)
         return;
-    pid_t pid = exec_pid(&exec->files);
-    if (pid > 1 && process_parent(pid) == child_pid(exec->child)) {
-        pid_t group = getpgid(pid);
-        if (group > 1 && group != getpgrp())
-            kill(-group, SIGKILL);
-        kill(pid, SIGKILL);
+    char path[64], text[512];
+    int64_t number;
+    pid_t crun = child_pid(exec->child), pid = exec_pid(&exec->files);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)crun, (int)crun);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    Str children = str_of(text, n > 0 ? (size_t)n : 0);
+    while (children.ptr) {
+        Str word = str_cut(&children, ' ');
+        if (str_to_i64(word, &number) == 0 && number > 1)
+            kill_with_group((pid_t)number);
     }
+    if (pid > 1 && process_parent(pid) == crun) // a kernel without that file
+        kill_with_group(pid);
     child_kill(exec->child, SIGKILL);
 }
 

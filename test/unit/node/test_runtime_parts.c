@@ -167,12 +167,29 @@ static void test_processes(void **state) {
     assert_int_equal(process_signal((ProcessId){0}, 0), -ESRCH);
 }
 
+static void test_missing_programs(void **state) {
+    CrunConfig config = {.state_directory = "/tmp/no-such-dir/s",
+                         .run_directory = "/tmp/no-such-dir/r"};
+    Runtime *runtime;
+    char *message;
+    config.crun = "/no/such/crun";
+    assert_int_equal(runtime_crun_new(&config, &runtime, &message), -ENOENT);
+    assert_string_equal(message, "crun not found: apt install crun");
+    free(message);
+    config.crun = config.conmon = "/bin/sh";
+    config.pause = "/no/such/pause";
+    assert_int_equal(runtime_crun_new(&config, &runtime, &message), -ENOENT);
+    assert_string_equal(message, "seapod-pause not found beside seapod");
+    free(message);
+    assert_int_equal(access("/tmp/no-such-dir", F_OK), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_record_round_trip), cmocka_unit_test(test_bad_records),
         cmocka_unit_test(test_sync_line),         cmocka_unit_test(test_packets),
         cmocka_unit_test(test_arguments),         cmocka_unit_test(test_sysctls),
-        cmocka_unit_test(test_processes),
+        cmocka_unit_test(test_processes),         cmocka_unit_test(test_missing_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,13 @@ int record_save(const char *path, const Buf *buf) {
     return error;
 }
 
+static bool is_key(Str key) {
+    for (size_t i = 0; i < key.len; i++)
+        if ((key.ptr[i] < 'a' || key.ptr[i] > 'z') && key.ptr[i] != '_')
+            return false;
+    return key.len > 0;
+}
+
 static Str unescape(Arena *arena, Str value) {
     if (str_find(value, '\\') < 0)
         return arena_str(arena, value);
@@ -73,7 +80,7 @@ int record_parse(Arena *arena, Str text, Record *ret) {
     while (text.ptr) {
         Str line = str_cut(&text, '\n');
         Str key = str_cut(&line, '=');
-        if (!line.ptr || key.len == 0)
+        if (!line.ptr || !is_key(key))
             return -EBADMSG;
         ret->keys[ret->n] = arena_str(arena, key);
         ret->values[ret->n++] = unescape(arena, line);

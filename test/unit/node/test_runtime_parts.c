@@ -48,6 +48,7 @@ static void test_bad_records(void **state) {
                                       "format=0\n",
                                       "format=1\nx\n",
                                       "format=1\n=v\n",
+                                      "format=1\nA-B=v\n",
                                       "format=one\n"};
     Record record;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -12,6 +12,7 @@
 #include "node/node_reporter.h"
 #include "node/pod_worker.h"
 #include "node/references.h"
+#include "node/volumes.h"
 
 static Str *copy_strings(Arena *arena, const Str *items, size_t n) {
     Str *copy = arena_array_of(arena, Str, n + 1);
@@ -118,6 +119,7 @@ static void on_synced(void *user) {
     agent->runtime->ops->each_sandbox(agent->runtime, sort_sandbox, &orphans);
     agent->runtime->ops->each_sandbox(agent->runtime, count_orphan, &orphans);
     agent->network->ops->retain(agent->network, orphans.known, orphans.n_known);
+    pod_volumes_sweep(agent);
     log_info("node", "pods adopted", "pods=%zu", map_count(agent->workers));
 }
 

@@ -91,6 +91,7 @@ struct PodWorker {
     bool deleting; // our final DELETE is under way or done
     bool ended;    // a terminal phase is decided: nothing is started any more
     bool detached;
+    unsigned jobs;               // calls of others' that come back even after pod_worker_detach()
     Str end_reason, end_message; // owned; DeadlineExceeded, ...
     LoopTask sync;
     // pod_status.c
@@ -108,6 +109,9 @@ struct PodWorker {
                                : &(slot)->worker->pod->spec.init_containers.items[(slot)->index])
 
 void pod_sync(PodWorker *worker); // soon, once, from the loop
+// A call that nobody can cancel (the network's, work off the loop) has come back. True when our
+// process ends: the worker may be gone then, and nothing is to be done.
+bool pod_job_ended(PodWorker *worker);
 
 // pod_containers.c
 void slots_init(PodWorker *worker); // one Slot per container; adopts what the runtime has

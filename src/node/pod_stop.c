@@ -85,6 +85,8 @@ static void on_stopped(void *user, int error, Str message) {
 
 static void on_detached(void *user, int error, Str message) {
     PodWorker *worker = user;
+    if (pod_job_ended(worker))
+        return;
     Runtime *runtime = worker->agent->runtime;
     if (error)
         log_warn("node", "network not detached", "pod=%.*s/%.*s message=\"%.*s\"",
@@ -95,6 +97,7 @@ static void on_detached(void *user, int error, Str message) {
 static void stop_sandbox(PodWorker *worker) {
     NodeNetwork *network = worker->agent->network;
     worker->sandbox = SANDBOX_STOPPING;
+    worker->jobs++;
     network->ops->detach(network, str_from(worker->sandbox_id), on_detached, worker);
 }
 
@@ -121,12 +124,16 @@ static void on_files_removed(void *user) {
     Removal *removal = user;
     PodWorker *worker = removal->worker;
     arena_free(removal->arena);
+    if (pod_job_ended(worker))
+        return;
     worker->clean = true;
     pod_sync(worker);
 }
 
 static void on_volumes_gone(void *user) {
     PodWorker *worker = user;
+    if (pod_job_ended(worker))
+        return;
     worker->volumes_gone = true;
     pod_sync(worker);
 }
@@ -160,6 +167,7 @@ static void clean_files(PodWorker *worker) {
                                                    STR_ARG(worker->agent->config.log_directory),
                                                    STR_ARG(worker->namespace_),
                                                    STR_ARG(worker->name), STR_ARG(worker->uid)));
+    worker->jobs++;
     loop_work(worker->agent->loop, remove_files, on_files_removed, removal);
 }
 
@@ -232,6 +240,7 @@ void pod_stop_step(PodWorker *worker) {
         break;
     }
     if (worker->volumes) {
+        worker->jobs++;
         pod_volumes_free(worker->volumes, on_volumes_gone, worker);
         worker->volumes = NULL;
         worker->volumes_gone = false;

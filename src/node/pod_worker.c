@@ -62,6 +62,8 @@ static void sandbox_failed(PodWorker *worker, Str message) {
 
 static void on_attached(void *user, int error, Str message, Str ip) {
     PodWorker *worker = user;
+    if (pod_job_ended(worker))
+        return;
     if (error) {
         sandbox_failed(worker, message);
         return;
@@ -79,6 +81,7 @@ static void attach_network(PodWorker *worker) {
                                     .pod_uid = worker->uid,
                                     .pod_name = worker->name,
                                     .pod_namespace = worker->namespace_};
+    worker->jobs++;
     network->ops->attach(network, &attachment, on_attached, worker);
 }
 
@@ -143,6 +146,8 @@ static void on_old_removed(void *user, int error, Str message) {
 
 static void on_old_detached(void *user, int error, Str message) {
     PodWorker *worker = user;
+    if (pod_job_ended(worker))
+        return;
     Runtime *runtime = worker->agent->runtime;
     owned_set(&worker->ip, STR_NONE);
     owned_set(&worker->network_namespace, STR_NONE);
@@ -170,6 +175,7 @@ static void replace_sandbox(PodWorker *worker) {
     }
     NodeNetwork *network = worker->agent->network;
     worker->sandbox = SANDBOX_REMOVING;
+    worker->jobs++;
     network->ops->detach(network, str_from(worker->sandbox_id), on_old_detached, worker);
 }
 
@@ -247,7 +253,19 @@ static void free_worker(PodWorker *worker) {
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         owned_set(owned[i], STR_NONE);
     arena_free(worker->arena);
-    free(worker);
+    worker->arena = NULL;
+    if (!worker->jobs)
+        free(worker);
+}
+
+bool pod_job_ended(PodWorker *worker) {
+    assert(worker->jobs);
+    worker->jobs--;
+    if (!worker->detached)
+        return false;
+    if (!worker->jobs)
+        free(worker);
+    return true;
 }
 
 static void sync_now(void *user) {

@@ -69,3 +69,7 @@ void volume_token_retry(VolumeToken *token);
 // The token (good until the next turn of the loop), asked for when there is none and no error since
 // the last retry.
 int volume_token_get(VolumeToken *token, Arena *arena, Str *ret, Str *ret_message);
+
+// volume_remove.c: what is in volumes/ and volume-subpaths/ of a pod's directory. `done` may be
+// NULL.
+void volume_remove_all(Loop *loop, Str directory, void (*done)(void *user), void *user);

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -397,89 +395,10 @@ void pod_volumes_detach(PodVolumes *volumes) {
     arena_free(volumes->arena);
 }
 
-typedef struct Removal {
-    Arena *arena;
-    char *directories[2]; // pods/UID/volumes, pods/UID/volume-subpaths
-    void (*done)(void *user);
-    void *user;
-} Removal;
-
-// "\040" is a space: proc(5) on mountinfo.
-static void unescape(char *text) {
-    char *out = text;
-    for (const char *p = text; *p;) {
-        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
-            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-            p += 4;
-        } else
-            *out++ = *p++;
-    }
-    *out = '\0';
-}
-
-// Our own and those that containers made in them (Bidirectional), the last one first.
-static void unmount_below(Arena *arena, const char *directory) {
-    FILE *file = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, **points = NULL;
-    size_t size = 0, n = 0, capacity = 0, length = strlen(directory);
-    while (file && getline(&line, &size, file) > 0) {
-        char *point = NULL;
-        if (sscanf(line, "%*d %*d %*s %*s %ms", &point) != 1)
-            continue;
-        unescape(point);
-        if (!strncmp(point, directory, length) && point[length] == '/') {
-            if (n == capacity) {
-                size_t more = capacity ? capacity * 2 : 16;
-                points =
-                    arena_grow(arena, points, capacity * sizeof *points, more * sizeof *points);
-                capacity = more;
-            }
-            points[n++] = arena_cstr(arena, str_from(point));
-        }
-        free(point);
-    }
-    free(line);
-    if (file)
-        fclose(file);
-    while (n-- > 0)
-        if (umount2(points[n], MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL)
-            log_warn("node", "volume not unmounted", "path=\"%s\" error=\"%s\"", points[n],
-                     strerror(errno));
-}
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
-    return remove(path) != 0;
-}
-
-static void remove_all(void *user) { // on a thread of the pool
-    Removal *removal = user;
-    for (size_t i = 0; i < 2; i++) {
-        const char *directory = removal->directories[i];
-        if (access(directory, F_OK) != 0)
-            continue;
-        unmount_below(removal->arena, directory);
-        // FTW_MOUNT: what could not be unmounted is not emptied.
-        if (nftw(directory, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
-            log_warn("node", "volumes not removed", "path=\"%s\"", directory);
-    }
-}
-
-static void on_removed(void *user) {
-    Removal *removal = user;
-    if (removal->done)
-        removal->done(removal->user);
-    arena_free(removal->arena);
-}
-
 void pod_volumes_free(PodVolumes *volumes, void (*done)(void *user), void *user) {
-    Arena *arena = arena_new();
-    Removal *removal = arena_new_of(arena, Removal);
-    *removal = (Removal){.arena = arena, .done = done, .user = user};
-    static const char *const names[] = {"volumes", "volume-subpaths"};
-    for (size_t i = 0; i < 2; i++)
-        removal->directories[i] = arena_cstr(
-            arena, arena_printf(arena, "%.*s/%s", STR_ARG(volumes->directory), names[i]));
     Loop *loop = volumes->agent->loop;
+    _arena_free_ Arena *arena = arena_new();
+    Str directory = arena_str(arena, volumes->directory);
     pod_volumes_detach(volumes);
-    loop_work(loop, remove_all, on_removed, removal);
+    volume_remove_all(loop, directory, done, user);
 }

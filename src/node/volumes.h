@@ -35,3 +35,7 @@ int pod_volumes_mount(PodVolumes *volumes, Arena *arena, Str container, const Vo
 void pod_volumes_free(PodVolumes *volumes, void (*done)(void *user), void *user);
 // Stops following changes and leaves the host as it is: our process ends, the pod goes on.
 void pod_volumes_detach(PodVolumes *volumes);
+// Removes directories and control groups of pods that `agent->pods` does not know, with what is
+// mounted in them: they were deleted while no agent ran. Once, after the pods were listed; returns
+// at once.
+void pod_volumes_sweep(NodeAgent *agent);

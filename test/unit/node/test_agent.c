@@ -92,6 +92,16 @@ static void start_agent(Fixture *f) {
     assert_true(f->ready);
 }
 
+static void stop_agent(Fixture *f) {
+    f->ready = f->stopped = false;
+    node_stop(f->agent, on_stopped, f);
+    harness_run(f->api, NSEC_PER_SEC);
+    assert_true(f->stopped);
+    client_free(f->client);
+    network_fake_free(f->network);
+    f->agent = NULL;
+}
+
 static int setup(void **state) {
     Fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
@@ -125,11 +135,8 @@ static int teardown(void **state) {
     if (f->api) {
         call(f->api, "DELETE", PODS, NULL);
         harness_run(f->api, 60 * NSEC_PER_SEC);
-        node_stop(f->agent, on_stopped, f);
-        harness_run(f->api, NSEC_PER_SEC);
-        assert_true(f->stopped);
-        client_free(f->client);
-        network_fake_free(f->network);
+        if (f->agent)
+            stop_agent(f);
         harness_free(f->api);
         CgroupHost *cgroups;
         assert_int_equal(cgroup_host_new(&cgroups), 0);
@@ -262,12 +269,43 @@ static void test_termination_message(void **state) {
     assert_string_equal(text_at(get(f, "four"), "status.phase"), "Failed");
 }
 
+static bool group_exists(Fixture *f, const char *uid) {
+    CgroupHost *host;
+    assert_int_equal(cgroup_host_new(&host), 0);
+    Str path = cgroup_pod_path(f->api->arena, str_from(f->cgroup), QOS_BEST_EFFORT, str_from(uid));
+    bool exists = access(cgroup_file(f->api->arena, host, 0, path, "cgroup.procs").ptr, F_OK) == 0;
+    cgroup_host_free(host);
+    return exists;
+}
+
+static void test_stop_at_any_time(void **state) { // of the end of a pod
+    Fixture *f = fixture(state);
+    int found = 0;
+    for (int i = 0; i < 12; i++) {
+        create(f, "five", "}]}}");
+        harness_run(f->api, NSEC_PER_SEC);
+        const char *directory = pod_path(f, "five", "");
+        const char *uid = text_at(get(f, "five"), "metadata.uid");
+        call(f->api, "DELETE", PODS "/five?gracePeriodSeconds=1", NULL);
+        harness_run(f->api, i * NSEC_PER_MSEC);
+        stop_agent(f);
+        call(f->api, "DELETE", PODS "/five?gracePeriodSeconds=0", NULL);
+        assert_status(get(f, "five"), 404);
+        found += group_exists(f, uid);
+        start_agent(f); // and what the pod left goes
+        assert_false(group_exists(f, uid));
+        assert_int_equal(access(directory, F_OK), -1);
+    }
+    assert_true(found); // some were stopped before the end of the pod
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pod_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waits_for_volume, setup, teardown),
         cmocka_unit_test_setup_teardown(test_config_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_termination_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_at_any_time, setup, teardown),
     };
     return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
 }

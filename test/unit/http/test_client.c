@@ -90,36 +90,6 @@ static void stream_arrives_piece_by_piece(void **state) {
     http_client_free(client);
 }
 
-static void get_packed(Site *site, HttpClient *client, Got *got) {
-    HttpHeader header = {STR("Accept-Encoding"), STR("gzip")};
-    HttpCallSpec spec = {
-        .method = STR("GET"), .target = STR("/large"), .headers = &header, .n_headers = 1};
-    got_init(got, site->loop);
-    got->call = http_call(client, &spec, &got_events, got);
-}
-
-static void large_answers_are_packed_without_holding_the_loop(void **state) {
-    Site *site = *state;
-    HttpClient *client = site_client(site, NULL);
-    Got got;
-    get_packed(site, client, &got);
-    got_wait(&got);
-    assert_int_equal(got.error, 0);
-    assert_str(got_header(&got, "Content-Encoding"), "gzip");
-    assert_str(got_header(&got, "Content-Type"), "text/plain");
-    assert_true(got.body.len < 100000);
-    got_free(&got);
-    // The client may leave meanwhile.
-    get_packed(site, client, &got);
-    site->stop_on_request = true;
-    run(site->loop);
-    http_call_cancel(got.call);
-    run_for(site->loop, 100 * NSEC_PER_MSEC);
-    assert_int_equal(site->closed, 2);
-    got_free(&got);
-    http_client_free(client);
-}
-
 static void cancel_reaches_the_handler(void **state) {
     Site *site = *state;
     HttpClient *client = site_client(site, NULL);
@@ -448,7 +418,6 @@ int main(void) {
         TEST(connection_is_used_again),
         TEST(many_calls_run_at_once),
         TEST(stream_arrives_piece_by_piece),
-        TEST(large_answers_are_packed_without_holding_the_loop),
         TEST(cancel_reaches_the_handler),
         TEST(paused_call_holds_the_sender_back),
         TEST(refused_connection_is_reported),

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "api/auth/authn.h"
@@ -108,12 +109,34 @@ static bool fits_name(const ApiRequest *request) {
            str_eq(info->verb, STR("deletecollection"));
 }
 
+// There are no custom kinds yet. kubectl asks for their list before it says that it does not know a
+// kind, so it gets one: empty.
+static bool is_list_of_custom_kinds(const RequestInfo *info) {
+    return str_eq(info->group, STR("apiextensions.k8s.io")) && str_eq(info->version, STR("v1")) &&
+           str_eq(info->resource, STR("customresourcedefinitions")) &&
+           str_eq(info->verb, STR("list"));
+}
+
+static void list_custom_kinds(ApiRequest *request) {
+    Arena *arena = request->arena;
+    Value *list = value_new_object(arena), *metadata = value_new_object(arena);
+    value_set_str(arena, list, STR("kind"), STR("CustomResourceDefinitionList"));
+    value_set_str(arena, list, STR("apiVersion"), STR("apiextensions.k8s.io/v1"));
+    value_set_str(arena, metadata, STR("resourceVersion"),
+                  arena_printf(arena, "%" PRId64, request->api->revision));
+    value_set(arena, list, STR("metadata"), metadata);
+    value_set(arena, list, STR("items"), value_new_array(arena));
+    request_object(request, 200, NULL, list);
+}
+
 static void dispatch_resource(ApiRequest *request) {
     const RequestInfo *info = &request->info;
     Api *api = request->api;
     request->served = registry_find(api->registry, info->group, info->version, info->resource);
     if (!request->served) {
-        if (registry_has_version(api->registry, info->group, info->version))
+        if (is_list_of_custom_kinds(info))
+            list_custom_kinds(request);
+        else if (registry_has_version(api->registry, info->group, info->version))
             no_route(request, 404);
         else
             request_text(request, 404, STR("404 page not found\n"));
@@ -253,6 +276,7 @@ int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void 
         return r;
     }
     api->authorizer = authorizer_new(api);
+    event_expiry_init(api);
     feed_start(api, fed);
     *ret = api;
     return 0;
@@ -270,6 +294,7 @@ void api_free(Api *api) {
     authorizer_free(api->authorizer);
     nonresource_free(api);
     service_allocator_free(api);
+    event_expiry_free(api);
     registry_free(api->registry);
     arena_free(api->scratch);
     arena_free(api->arena);

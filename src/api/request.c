@@ -8,6 +8,7 @@
 #include "api/output.h"
 #include "api/server.h"
 #include "base/memory.h"
+#include "base/metrics.h"
 
 // ---- waiting
 
@@ -141,9 +142,29 @@ static void leave(ApiRequest *request) {
     list_for_each(waiter, &request->waiters, in_request) waiter_end(waiter);
 }
 
+static Metric requests = {
+    .name = "apiserver_request_total",
+    .help = "Requests that were answered, by verb, group, resource, subresource and HTTP status.",
+    .kind = METRIC_COUNTER,
+    .labels = "verb,group,resource,subresource,code",
+};
+
+static void count(const ApiRequest *request) {
+    if (!request->served || !request->status) // what is no resource could have any name
+        return;
+    const RequestInfo *info = &request->info;
+    metric_add(&requests,
+               arena_printf(request->arena, "%.*s,%.*s,%.*s,%.*s,%d", STR_ARG(info->verb),
+                            STR_ARG(info->group), STR_ARG(info->resource),
+                            STR_ARG(request->subresource ? request->subresource->name : STR("")),
+                            request->status),
+               1);
+}
+
 static void closed(HttpRequest *http, bool completed) {
     ApiRequest *request = http->user;
     leave(request);
+    count(request);
     if (request->on_close)
         request->on_close(request, completed);
     list_remove(&request->link);

@@ -29,6 +29,7 @@ struct Api {
     void *loading;     // the first listing, while it is under way
     void *bootstrap;   // while making what every cluster has
     void *nonresource; // discovery, OpenAPI
+    void *event_expiry;
     void *allocator;   // cluster IPs and node ports
 };
 
@@ -38,6 +39,8 @@ int64_t api_now(const Api *api); // Unix time in nanoseconds
 // Every object in the store that the caches hold: loads them, then follows. `done` once, later.
 void feed_start(Api *api, void (*done)(Api *api, int error));
 void feed_stop(Api *api);
+void event_expiry_init(Api *api);
+void event_expiry_free(Api *api);
 void watch_init(Api *api);
 void watch_schedule_bookmarks(Api *api);
 void api_revision_reached(Api *api); // api->revision has grown: those who wait for it go on

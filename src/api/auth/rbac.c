@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "api/auth/node_authorizer.h"
 #include "api/auth/rules.h"
 #include "api/server.h"
 #include "base/map.h"
@@ -412,6 +413,10 @@ bool authorize(const Authorizer *self, Arena *arena, const Attributes *attribute
     decision.visit.user = &decision;
     decision.visit.missing = note_missing;
     visit_user(&decision.visit, attributes->user);
+    // What a node holds by being a node ends where it must know why; other bindings of its user do
+    // not.
+    if (decision.allowed && !decision.visit.at && node_must_refer(attributes))
+        return node_may_read(self->api, attributes, ret_reason);
     if (decision.allowed)
         *ret_reason = allowed_reason(&decision);
     else if (decision.missing.ptr)

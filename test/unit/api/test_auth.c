@@ -26,8 +26,10 @@ static int teardown(void **state) {
 static void bind(Harness *h, const char *name, const char *role, const char *user) {
     char body[512];
     snprintf(body, sizeof body,
-             "{\"metadata\":{\"name\":\"%s\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\","
-             "\"name\":\"%s\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"%s\"}]}",
+             "{\"metadata\":{\"name\":\"%s\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s."
+             "io\",\"kind\":\"ClusterRole\","
+             "\"name\":\"%s\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization."
+             "k8s.io\",\"name\":\"%s\"}]}",
              name, role, user);
     assert_status(call(h, "POST", RBAC "/clusterrolebindings", body), 201);
 }
@@ -36,10 +38,12 @@ static void test_denied_by_default(void **state) {
     Harness *h = *state;
     HttpClient *jane = harness_client(h, "jane", NULL);
     assert_refused(call_as(h, jane, "GET", MAPS, NULL), 403,
-                   "configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in API group \"\" in the "
+                   "configmaps is forbidden: User \"jane\" cannot list resource \"configmaps\" in "
+                   "API group \"\" in the "
                    "namespace \"default\"");
     assert_refused(call_as(h, jane, "DELETE", "/api/v1/nodes/n", NULL), 403,
-                   "nodes \"n\" is forbidden: User \"jane\" cannot delete resource \"nodes\" in API group \"\" at the "
+                   "nodes \"n\" is forbidden: User \"jane\" cannot delete resource \"nodes\" in "
+                   "API group \"\" at the "
                    "cluster scope");
     assert_refused(call_as(h, jane, "GET", "/metrics", NULL), 403,
                    "forbidden: User \"jane\" cannot get path \"/metrics\"");
@@ -60,43 +64,54 @@ static void test_roles(void **state) {
     assert_status(call_as(h, jane, "GET", MAPS, NULL), 403);
     // A role that reaches one namespace, and one object by name.
     assert_status(call(h, "POST", RBAC "/namespaces/default/roles",
-                       "{\"metadata\":{\"name\":\"r\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],"
+                       "{\"metadata\":{\"name\":\"r\"},\"rules\":[{\"apiGroups\":[\"\"],"
+                       "\"resources\":[\"configmaps\"],"
                        "\"resourceNames\":[\"mine\"],\"verbs\":[\"get\",\"list\"]}]}"),
                   201);
     assert_status(call(h, "POST", RBAC "/namespaces/default/rolebindings",
-                       "{\"metadata\":{\"name\":\"b\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\","
-                       "\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}"),
+                       "{\"metadata\":{\"name\":\"b\"},\"roleRef\":{\"apiGroup\":\"rbac."
+                       "authorization.k8s.io\",\"kind\":\"Role\","
+                       "\"name\":\"r\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac."
+                       "authorization.k8s.io\",\"name\":\"jane\"}]}"),
                   201);
     assert_status(call_as(h, jane, "GET", MAPS "/mine", NULL), 404);
     assert_status(call_as(h, jane, "GET", MAPS "/other", NULL), 403);
     assert_status(call_as(h, jane, "GET", MAPS, NULL), 403);
     assert_status(call_as(h, jane, "GET", MAPS "?fieldSelector=metadata.name%3Dmine", NULL), 200);
-    assert_status(call_as(h, jane, "GET", "/api/v1/namespaces/kube-system/configmaps/mine", NULL), 403);
+    assert_status(call_as(h, jane, "GET", "/api/v1/namespaces/kube-system/configmaps/mine", NULL),
+                  403);
     http_client_free(jane);
 }
 
 static void test_escalation(void **state) {
     Harness *h = *state;
     assert_status(call(h, "POST", RBAC "/clusterroles",
-                       "{\"metadata\":{\"name\":\"role-writer\"},\"rules\":[{\"apiGroups\":[\"rbac.authorization.k8s.io\"],"
-                       "\"resources\":[\"*\"],\"verbs\":[\"create\",\"update\",\"get\"]},{\"apiGroups\":[\"\"],\"resources\":"
+                       "{\"metadata\":{\"name\":\"role-writer\"},\"rules\":[{\"apiGroups\":[\"rbac."
+                       "authorization.k8s.io\"],"
+                       "\"resources\":[\"*\"],\"verbs\":[\"create\",\"update\",\"get\"]},{"
+                       "\"apiGroups\":[\"\"],\"resources\":"
                        "[\"pods\"],\"verbs\":[\"get\"]}]}"),
                   201);
     bind(h, "w", "role-writer", "jane");
     HttpClient *jane = harness_client(h, "jane", "dev");
-    const char *grab = "{\"metadata\":{\"name\":\"x\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\",\"secrets\"],"
+    const char *grab = "{\"metadata\":{\"name\":\"x\"},\"rules\":[{\"apiGroups\":[\"\"],"
+                       "\"resources\":[\"pods\",\"secrets\"],"
                        "\"verbs\":[\"get\",\"list\"]}]}";
-    assert_refused(call_as(h, jane, "POST", RBAC "/clusterroles", grab), 403,
-                   "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"jane\" (groups=[\"dev\" "
-                   "\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n"
-                   "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\"]}\n"
-                   "{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}");
-    const char *held = "{\"metadata\":{\"name\":\"y\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],"
-                       "\"verbs\":[\"get\"]}]}";
+    assert_refused(
+        call_as(h, jane, "POST", RBAC "/clusterroles", grab), 403,
+        "clusterroles.rbac.authorization.k8s.io \"x\" is forbidden: user \"jane\" (groups=[\"dev\" "
+        "\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n"
+        "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\"]}\n"
+        "{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}");
+    const char *held =
+        "{\"metadata\":{\"name\":\"y\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],"
+        "\"verbs\":[\"get\"]}]}";
     assert_status(call_as(h, jane, "POST", RBAC "/clusterroles", held), 201);
-    const char *bind_admin = "{\"metadata\":{\"name\":\"z\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
-                             "\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":"
-                             "\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}";
+    const char *bind_admin =
+        "{\"metadata\":{\"name\":\"z\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\","
+        "\"kind\":"
+        "\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":"
+        "\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}";
     assert_status(call_as(h, jane, "POST", RBAC "/clusterrolebindings", bind_admin), 403);
     assert_status(call(h, "GET", RBAC "/clusterrolebindings/z", NULL), 404);
     http_client_free(jane);
@@ -110,14 +125,18 @@ static void test_impersonation(void **state) {
     assert_status(call_with(h, h->admin, "GET", "/api/v1/nodes", NULL, as_jane), 403);
     HttpClient *joe = harness_client(h, "joe", NULL);
     assert_refused(call_with(h, joe, "GET", MAPS, NULL, as_jane), 403,
-                   "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API group \"\" at "
+                   "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource "
+                   "\"users\" in API group \"\" at "
                    "the cluster scope");
     const char *const group_only[] = {"Impersonate-Group", "x", NULL};
     assert_status(call_with(h, h->admin, "GET", MAPS, NULL, group_only), 400);
-    const char *const as_account[] = {"Impersonate-User", "system:serviceaccount:default:a", "Impersonate-Extra-Team", "b", NULL};
-    Answer *who = call_with(h, h->admin, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", as_account);
+    const char *const as_account[] = {"Impersonate-User", "system:serviceaccount:default:a",
+                                      "Impersonate-Extra-Team", "b", NULL};
+    Answer *who = call_with(h, h->admin, "POST",
+                            "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", as_account);
     assert_status(who, 201);
-    assert_string_equal(text_at(who, "status.userInfo.username"), "system:serviceaccount:default:a");
+    assert_string_equal(text_at(who, "status.userInfo.username"),
+                        "system:serviceaccount:default:a");
     const Value *groups = value_at(who->json, "status.userInfo.groups");
     assert_int_equal(groups->n, 3);
     assert_true(str_eq(groups->items[1]->string, STR("system:serviceaccounts:default")));
@@ -144,7 +163,8 @@ static void test_anonymous(void **state) {
     assert_status(call_as(h, client, "GET", "/livez?verbose", NULL), 200);
     assert_status(call_as(h, client, "GET", "/version", NULL), 200);
     assert_refused(call_as(h, client, "GET", "/api/v1/pods", NULL), 403,
-                   "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the "
+                   "pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in "
+                   "API group \"\" at the "
                    "cluster scope");
     const char *const wrong[] = {"Authorization", "Bearer nonsense", NULL};
     Answer *a = call_with(h, client, "GET", "/api/v1/pods", NULL, wrong);
@@ -153,11 +173,12 @@ static void test_anonymous(void **state) {
     http_client_free(client);
 }
 
-static Answer *with_token(Harness *h, HttpClient *client, const char *token, const char *method, const char *target,
-                          const char *body) {
+static Answer *with_token(Harness *h, HttpClient *client, const char *token, const char *method,
+                          const char *target, const char *body) {
     char header[8192];
     snprintf(header, sizeof header, "Bearer %s", token);
-    return call_with(h, client, method, target, body, (const char *const[]){"Authorization", header, NULL});
+    return call_with(h, client, method, target, body,
+                     (const char *const[]){"Authorization", header, NULL});
 }
 
 static void test_service_account_token(void **state) {
@@ -172,22 +193,28 @@ static void test_service_account_token(void **state) {
     snprintf(token, sizeof token, "%s", text_at(made, "status.token"));
     assert_true(strlen(token) > 100);
     assert_string_equal(text_at(made, "status.expirationTimestamp"), "2026-09-21T14:25:00Z");
-    Answer *who = with_token(h, client, token, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
+    Answer *who = with_token(h, client, token, "POST",
+                             "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
     assert_status(who, 201);
-    assert_string_equal(text_at(who, "status.userInfo.username"), "system:serviceaccount:default:robot");
+    assert_string_equal(text_at(who, "status.userInfo.username"),
+                        "system:serviceaccount:default:robot");
     assert_status(with_token(h, client, token, "GET", "/api/v1/nodes", NULL), 403);
     // Other audiences are not ours.
     Answer *other = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token",
                          "{\"spec\":{\"audiences\":[\"vault\"]}}");
-    assert_status(with_token(h, client, text_at(other, "status.token"), "GET", "/version", NULL), 401);
+    assert_status(with_token(h, client, text_at(other, "status.token"), "GET", "/version", NULL),
+                  401);
     char review[4500];
-    snprintf(review, sizeof review, "{\"spec\":{\"token\":\"%s\",\"audiences\":[\"vault\"]}}", text_at(other, "status.token"));
+    snprintf(review, sizeof review, "{\"spec\":{\"token\":\"%s\",\"audiences\":[\"vault\"]}}",
+             text_at(other, "status.token"));
     Answer *reviewed = call(h, "POST", "/apis/authentication.k8s.io/v1/tokenreviews", review);
     assert_status(reviewed, 201);
     assert_true(value_bool_at(reviewed->json, "status.authenticated", false));
-    assert_refused(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token", "{\"spec\":{\"expirationSeconds\":5}}"),
+    assert_refused(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/robot/token",
+                        "{\"spec\":{\"expirationSeconds\":5}}"),
                    422,
-                   "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 5: may not "
+                   "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: "
+                   "Invalid value: 5: may not "
                    "specify a duration less than 10 minutes");
     // It dies with its time, and with its account.
     harness_run(h, 701 * NSEC_PER_SEC);
@@ -203,19 +230,27 @@ static void test_service_account_token(void **state) {
 static void test_bound_token(void **state) {
     Harness *h = *state;
     HttpClient *client = outsider(h);
-    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}"), 201);
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts",
+                       "{\"metadata\":{\"name\":\"default\"}}"),
+                  201);
     Answer *pod = call(h, "POST", "/api/v1/namespaces/default/pods",
-                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\","
+                       "\"image\":\"i\"}]}}");
     assert_status(pod, 201);
     char body[512], token[4096];
-    snprintf(body, sizeof body, "{\"spec\":{\"expirationSeconds\":3607,\"boundObjectRef\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"%s\"}}}",
+    snprintf(body, sizeof body,
+             "{\"spec\":{\"expirationSeconds\":3607,\"boundObjectRef\":{\"apiVersion\":\"v1\","
+             "\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"%s\"}}}",
              text_at(pod, "metadata.uid"));
-    Answer *made = call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body);
+    Answer *made =
+        call(h, "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body);
     assert_status(made, 201);
     snprintf(token, sizeof token, "%s", text_at(made, "status.token"));
-    Answer *who = with_token(h, client, token, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
+    Answer *who = with_token(h, client, token, "POST",
+                             "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}");
     assert_status(who, 201);
-    assert_non_null(value_get(value_at(who->json, "status.userInfo.extra"), STR("authentication.kubernetes.io/pod-name")));
+    assert_non_null(value_get(value_at(who->json, "status.userInfo.extra"),
+                              STR("authentication.kubernetes.io/pod-name")));
     // Tokens of mounts outlive what they say, for clients that never read them again.
     harness_run(h, 4000 * NSEC_PER_SEC);
     assert_status(with_token(h, client, token, "GET", "/version", NULL), 200);
@@ -228,19 +263,27 @@ static void test_access_reviews(void **state) {
     Harness *h = *state;
     bind(h, "jane-views", "view", "jane");
     const char *path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-    Answer *yes = call(h, "POST", path, "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"list\",\"resource\":\"pods\",\"namespace\":\"default\"}}}");
+    Answer *yes = call(h, "POST", path,
+                       "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"list\","
+                       "\"resource\":\"pods\",\"namespace\":\"default\"}}}");
     assert_status(yes, 201);
     assert_true(value_bool_at(yes->json, "status.allowed", false));
     assert_string_equal(text_at(yes, "status.reason"),
-                        "RBAC: allowed by ClusterRoleBinding \"jane-views\" of ClusterRole \"view\" to User \"jane\"");
-    Answer *no = call(h, "POST", path, "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"create\",\"resource\":\"pods\",\"namespace\":\"default\"}}}");
+                        "RBAC: allowed by ClusterRoleBinding \"jane-views\" of ClusterRole "
+                        "\"view\" to User \"jane\"");
+    Answer *no = call(h, "POST", path,
+                      "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"create\","
+                      "\"resource\":\"pods\",\"namespace\":\"default\"}}}");
     assert_false(value_bool_at(no->json, "status.allowed", true));
     HttpClient *jane = harness_client(h, "jane", NULL);
-    Answer *self = call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-                           "{\"spec\":{\"nonResourceAttributes\":{\"verb\":\"get\",\"path\":\"/version\"}}}");
+    Answer *self =
+        call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                "{\"spec\":{\"nonResourceAttributes\":{\"verb\":\"get\",\"path\":\"/version\"}}}");
     assert_status(self, 201);
     assert_true(value_bool_at(self->json, "status.allowed", false));
-    Answer *rules = call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{\"spec\":{\"namespace\":\"default\"}}");
+    Answer *rules =
+        call_as(h, jane, "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+                "{\"spec\":{\"namespace\":\"default\"}}");
     assert_status(rules, 201);
     assert_true(value_at(rules->json, "status.resourceRules")->n > 5);
     assert_true(value_at(rules->json, "status.nonResourceRules")->n >= 1);
@@ -258,13 +301,49 @@ static void test_nodes(void **state) {
     Answer *made = call(h, "GET", "/api/v1/nodes/n1", NULL);
     const Value *taints = value_at(made->json, "spec.taints");
     assert_int_equal(taints->n, 1);
-    assert_true(str_eq(value_string_at(taints->items[0], "key"), STR("node.kubernetes.io/not-ready")));
+    assert_true(
+        str_eq(value_string_at(taints->items[0], "key"), STR("node.kubernetes.io/not-ready")));
     const char *lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n1\"}}"), 201);
     assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n2\"}}"), 403);
     assert_status(call_as(h, n1, "GET", "/api/v1/pods", NULL), 200);
-    assert_status(call_as(h, n1, "POST", "/api/v1/namespaces/default/configmaps", "{\"metadata\":{\"name\":\"x\"}}"), 403);
+    assert_status(call_as(h, n1, "POST", "/api/v1/namespaces/default/configmaps",
+                          "{\"metadata\":{\"name\":\"x\"}}"),
+                  403);
     http_client_free(n1);
+}
+
+// A node reads what its pods refer to, and no more.
+static void test_node_references(void **state) {
+    Harness *h = *state;
+    HttpClient *n1 = harness_client(h, "system:node:n1", "system:nodes");
+    const char *secret = "/api/v1/namespaces/default/secrets/s",
+               *map = "/api/v1/namespaces/default/configmaps/m";
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts",
+                       "{\"metadata\":{\"name\":\"default\"}}"),
+                  201);
+    assert_status(call_as(h, n1, "GET", secret, NULL), 403);
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/pods",
+                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n1\",\"volumes\":[{"
+                       "\"name\":\"v\",\"secret\":"
+                       "{\"secretName\":\"s\"}}],\"containers\":[{\"name\":\"c\",\"image\":\"i\","
+                       "\"envFrom\":[{\"configMapRef\":"
+                       "{\"name\":\"m\"}}]}]}}"),
+                  201);
+    assert_status(call_as(h, n1, "GET", secret, NULL), 404);
+    assert_status(call_as(h, n1, "GET", map, NULL), 404);
+    assert_status(
+        call_as(h, n1, "GET", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", NULL), 404);
+    assert_status(call_as(h, n1, "GET",
+                          "/api/v1/namespaces/default/configmaps?fieldSelector=metadata.name%3Dm",
+                          NULL),
+                  200);
+    assert_status(call_as(h, n1, "GET", "/api/v1/namespaces/default/configmaps", NULL), 403);
+    assert_status(call_as(h, n1, "GET", "/api/v1/namespaces/default/secrets/other", NULL), 403);
+    HttpClient *n2 = harness_client(h, "system:node:n2", "system:nodes");
+    assert_status(call_as(h, n2, "GET", secret, NULL), 403);
+    http_client_free(n1);
+    http_client_free(n2);
 }
 
 int main(void) {
@@ -278,6 +357,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bound_token, setup, teardown),
         cmocka_unit_test_setup_teardown(test_access_reviews, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node_references, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

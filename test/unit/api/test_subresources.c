@@ -182,9 +182,9 @@ static void test_cluster_ips(void **state) {
     assert_non_null(strstr(text_at(taken, "message"), "provided IP is already allocated"));
     Answer *outside = make_service(h, "c", ",\"clusterIP\":\"10.9.9.9\"");
     assert_status(outside, 422);
-    assert_non_null(
-        strstr(text_at(outside, "message"), "the provided IP (10.9.9.9) is not in the valid range. "
-                                            "The range of valid IPs is 10.43.0.0/24"));
+    assert_non_null(strstr(text_at(outside, "message"),
+                           "the provided IP (10.9.9.9) is not in the valid range. "
+                           "The range of valid IPs is 10.43.0.0/24"));
     assert_status(call(h, "DELETE", SERVICES "/a", NULL), 200);
     harness_run(h, NSEC_PER_MSEC);
     assert_status(make_service(h, "c", spec), 201);
@@ -331,6 +331,25 @@ static void test_events_in_both_groups(void **state) {
                        STR("Started container")));
 }
 
+static void test_events_expire(void **state) {
+    Harness *h = *state;
+    const char *events = "/api/v1/namespaces/default/events";
+    const char *body = "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"default\"},"
+                       "\"involvedObject\":{\"namespace\":\"default\"},"
+                       "\"reason\":\"R\",\"type\":\"Normal\"}";
+    char first[512], second[512];
+    snprintf(first, sizeof first, body, "a");
+    snprintf(second, sizeof second, body, "b");
+    assert_status(call(h, "POST", events, first), 201);
+    harness_run(h, 50 * 60 * NSEC_PER_SEC);
+    assert_status(call(h, "POST", events, second), 201);
+    harness_run(h, 20 * 60 * NSEC_PER_SEC);
+    assert_status(call(h, "GET", "/api/v1/namespaces/default/events/a", NULL), 404);
+    assert_status(call(h, "GET", "/api/v1/namespaces/default/events/b", NULL), 200);
+    harness_run(h, 60 * 60 * NSEC_PER_SEC);
+    assert_status(call(h, "GET", "/api/v1/namespaces/default/events/b", NULL), 404);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
@@ -344,6 +363,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_log_and_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_apply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events_in_both_groups, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_events_expire, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,8 +88,12 @@ static Entry *entry_new(Str namespace_, Str name, Str uid, int64_t version, Byte
     return entry;
 }
 
-// Index upkeep
-// -------------------------------------------------------------------------------------
+InformerObject *informer_object_new(Str namespace_, Str name, Str uid, int64_t resource_version,
+                                    Bytes *bytes) {
+    return &entry_new(namespace_, name, uid, resource_version, bytes_ref(bytes))->object;
+}
+
+// Index upkeep ------------------------------------------------------------------------------------
 
 typedef struct Emission {
     InformerIndex *index;
@@ -149,8 +153,7 @@ void informer_index_each(const InformerIndex *index, Str key,
         visit(user, &((Entry *)iter.value)->object);
 }
 
-// Changes
-// ------------------------------------------------------------------------------------------
+// Changes -----------------------------------------------------------------------------------------
 
 static void tell(Informer *informer, const InformerObject *old, const InformerObject *now) {
     Handler *handler;
@@ -201,8 +204,7 @@ static void apply(Informer *informer, const Value *value, Bytes *bytes, bool del
     replace(informer, old, now);
 }
 
-// List and watch
-// -----------------------------------------------------------------------------------
+// List and watch ----------------------------------------------------------------------------------
 
 static void begin(void *user);
 

@@ -13,6 +13,10 @@ typedef struct InformerObject { // immutable; valid while in the cache or during
     int64_t resource_version;
     Bytes *bytes; // the object as JSON
 } InformerObject;
+// What an informer makes of an object itself; one reference, the caller's. Takes a reference of
+// `bytes`.
+InformerObject *informer_object_new(Str namespace_, Str name, Str uid, int64_t resource_version,
+                                    Bytes *bytes);
 InformerObject *informer_object_ref(const InformerObject *object);
 void informer_object_unref(InformerObject *object);
 

@@ -9,6 +9,7 @@
 #define PAGE_LIMIT 500
 #define BACKOFF_FIRST (200 * NSEC_PER_MSEC)
 #define BACKOFF_LAST (30 * NSEC_PER_SEC)
+#define SHORT_WATCH (1 * NSEC_PER_SEC) // an end this early is no end in order
 
 // An object and what the informer keeps with it. InformerObject is what the outside sees.
 typedef struct Entry {
@@ -46,7 +47,9 @@ struct Informer {
     uint32_t generation;
     int64_t seen_version;
     Str version, continue_token; // malloc'ed
+    int64_t watch_started;       // loop_now()
     bool synced, must_list;
+    bool listed_last; // nothing was heard since the last list
 };
 
 InformerObject *informer_object_ref(const InformerObject *object) {
@@ -226,6 +229,16 @@ static void retry_later(Informer *informer) {
     loop_timer_start(&informer->retry, delay);
 }
 
+// What we know is older than what the server remembers: list anew, at once, but not again and again
+// should the server go on saying so.
+static void list_anew(Informer *informer) {
+    informer->must_list = true;
+    if (informer->listed_last)
+        retry_later(informer);
+    else
+        begin(informer);
+}
+
 static void drop_unseen(Informer *informer) {
     MapIter iter = {0};
     while (map_next(informer->entries, &iter)) {
@@ -264,6 +277,7 @@ static void on_listed(void *user, const ClientResult *result) {
         set_string(&informer->version, value_string_at(list, "metadata.resourceVersion"));
         drop_unseen(informer);
         informer->must_list = false;
+        informer->listed_last = true;
         informer->backoff = BACKOFF_FIRST;
         bool first = !informer->synced;
         informer->synced = true;
@@ -282,13 +296,13 @@ static void on_event(void *user, Str type, Str text) {
     Value *object;
     ParseError error;
     if (value_parse_json(arena, text, NULL, &object, &error) != 0 || str_eq(type, STR("ERROR"))) {
-        informer->must_list = true; // 410 as a rule; `done` follows
         client_cancel(informer->call);
         informer->call = NULL;
-        retry_later(informer);
+        list_anew(informer); // 410 as a rule
         return;
     }
     informer->backoff = BACKOFF_FIRST;
+    informer->listed_last = false;
     set_string(&informer->version, value_string_at(object, "metadata.resourceVersion"));
     if (str_eq(type, STR("BOOKMARK")))
         return;
@@ -299,12 +313,18 @@ static void on_event(void *user, Str type, Str text) {
 static void on_watch_done(void *user, const ClientResult *result) {
     Informer *informer = user;
     informer->call = NULL;
-    if (result->code == 410 || result->code == 404)
+    bool was_short =
+        loop_now(client_loop(informer->client)) - informer->watch_started < SHORT_WATCH;
+    if (result->code == 410) {
+        list_anew(informer);
+        return;
+    }
+    if (result->code == 404)
         informer->must_list = true;
-    if (result->error)
+    if (result->error || was_short)
         retry_later(informer);
     else
-        begin(informer);
+        begin(informer); // the server ends a watch now and then
 }
 
 static void begin(void *user) {
@@ -312,6 +332,7 @@ static void begin(void *user) {
     _arena_free_ Arena *arena = arena_new();
     ClientTarget target = informer->target;
     if (!informer->must_list) {
+        informer->watch_started = loop_now(client_loop(informer->client));
         target.query = informer->selectors;
         informer->call = client_watch(informer->client, &target, informer->version, on_event,
                                       on_watch_done, informer);

@@ -14,6 +14,8 @@
 #include "scheduler/queue.h"
 #include "schema/value.h"
 
+#define SCHEDULER_ERROR STR("SchedulerError") // a reason
+
 struct Scheduler {
     Loop *loop;
     Client *client;
@@ -101,7 +103,9 @@ static Value *condition_value(Arena *arena, const PodCondition *condition) {
     return value;
 }
 
-// Tells why the pod has no node: an event each time, the condition when it changed.
+// Tells why the pod has no node: an event each time, the condition when it changed. After a failed
+// binding nobody knows whether it took place; then the condition is written only if nothing else
+// was written since.
 static void report(Scheduler *scheduler, const Pod *pod, Str key, Str reason, Str message) {
     Request *request = request_new(scheduler, pod, key);
     Arena *arena = request->arena;
@@ -121,7 +125,10 @@ static void report(Scheduler *scheduler, const Pod *pod, Str key, Str reason, St
         return;
     }
     Value *patch = value_new_object(arena), *conditions = value_new_array(arena);
-    value_set_str(arena, value_at_make(arena, patch, "metadata"), STR("uid"), request->uid);
+    Value *metadata = value_at_make(arena, patch, "metadata");
+    value_set_str(arena, metadata, STR("uid"), request->uid);
+    if (str_eq(reason, SCHEDULER_ERROR))
+        value_set_str(arena, metadata, STR("resourceVersion"), request->resource_version);
     value_set(arena, value_at_make(arena, patch, "status"), STR("conditions"), conditions);
     value_push(arena, conditions, condition_value(arena, pod_condition(&status, condition.type)));
     _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
@@ -164,7 +171,7 @@ static void bind_failed(Scheduler *scheduler, const Request *request, const Clie
         return; // it has gone: the informer will say so
     Str message = arena_printf(request->arena, "running Bind plugin \"DefaultBinder\": %.*s",
                                STR_ARG(reason_of(result)));
-    report(scheduler, pod, request->key, STR("SchedulerError"), message);
+    report(scheduler, pod, request->key, SCHEDULER_ERROR, message);
 }
 
 static void on_bound(void *user, const ClientResult *result) {

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/time.h"
-#include "schema/patch.h"
 
 Sim *sim_new(void) {
     Sim *sim = memory_new(Sim);
@@ -22,16 +20,35 @@ Sim *sim_new(void) {
 }
 
 void sim_free(Sim *sim) {
+    sim->cut = true; // what is still open ends; nothing new begins
     for (size_t i = 0; i < sim->n_clients; i++)
         client_free(sim->clients[i]);
     harness_free(sim->api);
     free(sim);
 }
 
+static void handle(void *user, HttpRequest *request) {
+    Sim *sim = user;
+    sim->log = arena_printf(sim->api->arena, "%.*s%.*s %.*s%s%.*s\n", STR_ARG(sim->log),
+                            STR_ARG(request->method), STR_ARG(request->path),
+                            request->query.len ? "?" : "", STR_ARG(request->query));
+    if (sim->cut)
+        http_respond_abort(request);
+    else if (!sim->intercept || !sim->intercept(sim, request))
+        api_handle(sim->api->api, request);
+}
+
 Client *sim_client(Sim *sim, const char *user) {
     assert_true(sim->n_clients < sizeof sim->clients / sizeof *sim->clients);
+    Str groups[] = {STR("system:authenticated"), STR("system:serviceaccounts")};
+    HttpPeer peer = {.address = STR("@"),
+                     .local = true,
+                     .user = str_from(user),
+                     .groups = groups,
+                     .n_groups = 2};
+    Loop *loop = sim->api->loop;
     Client *client =
-        client_new(sim->api->loop, harness_client(sim->api, user, NULL), STR("seapod-sim"));
+        client_new(loop, http_client_new_local(loop, loop, handle, sim, &peer), STR("seapod-sim"));
     sim->clients[sim->n_clients++] = client;
     return client;
 }
@@ -40,8 +57,35 @@ void sim_run(Sim *sim, int64_t ns) {
     harness_run(sim->api, ns);
 }
 
+void sim_restart_api(Sim *sim) {
+    sim->cut = true;
+    harness_restart(sim->api);
+    sim->cut = false;
+}
+
+void sim_log_clear(Sim *sim) {
+    sim->log = STR("");
+}
+
+const char *sim_log(Sim *sim) {
+    return arena_cstr(sim->api->arena, sim->log);
+}
+
+void sim_refuse(HttpRequest *request, int code, const char *reason, const char *message) {
+    Str text = arena_printf(request->arena,
+                            "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\","
+                            "\"message\":\"%s\",\"reason\":\"%s\",\"code\":%d}",
+                            message, reason, code);
+    _bytes_unref_ Bytes *body = bytes_new(text.ptr, text.len);
+    http_respond(request, code, STR("application/json"), body);
+}
+
 static void create(Sim *sim, const char *path, const char *object) {
     assert_status(call(sim->api, "POST", path, object), 201);
+}
+
+void sim_patch(Sim *sim, const char *path, const char *merge_patch) {
+    assert_status(call_patch(sim->api, "merge", path, merge_patch), 200);
 }
 
 // For tests that run no service account controller.
@@ -92,6 +136,10 @@ Answer *sim_pod(Sim *sim, const char *name) {
     Answer *answer = call(sim->api, "GET", path, NULL);
     assert_status(answer, 200);
     return answer;
+}
+
+const char *sim_node_of(Sim *sim, const char *pod) {
+    return text_at(sim_pod(sim, pod), "spec.nodeName");
 }
 
 const char *sim_condition(Sim *sim, const char *pod, const char *type) {

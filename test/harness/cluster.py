@@ -86,7 +86,7 @@ class Cluster:
       self.arguments += ['--registry-mirror', f'docker.io=http://127.0.0.1:{self.registry.port}']
     self.cluster_cidr = f'10.{50 + number}.0.0/16'
     self.processes = []
-    self.before = inventory.take(self.marker, self.cgroup_parent)
+    self.before = inventory.take(self.marker, self.cgroup_parent, self.data)
 
   # Life ------------------------------------------------------------------------------------------
   def common(self):
@@ -146,25 +146,28 @@ class Cluster:
     for process in self.processes:
       if process.poll() is None:
         process.send_signal(sig)
-    for process in self.processes:
-      process.wait(20)
+    codes = [process.wait(20) for process in self.processes]
     self.processes = []
+    return codes
 
   def stop(self):
     """Stops, cleans up, and fails if anything is left on the host."""
-    self.kill(signal.SIGTERM)
+    codes = self.kill(signal.SIGTERM)
+    log = self.log()
     if self.registry:
       self.registry.__exit__()
     subprocess.run([SEAPOD, 'cleanup', '--yes', '--data-dir', self.data, '--cgroup-parent', self.cgroup_parent,
                     '--cluster-cidr', self.cluster_cidr], check=True)
     left = []
     for _ in range(30):  # what was told to end may take a moment
-      left = inventory.difference(self.before, inventory.take(self.marker, self.cgroup_parent))
+      left = inventory.difference(self.before, inventory.take(self.marker, self.cgroup_parent, self.data))
       if not left:
         break
       time.sleep(0.1)
     if not self.keep:
       shutil.rmtree(self.directory, ignore_errors=True)
+    if any(codes) or 'Sanitizer' in log or 'runtime error:' in log:
+      raise Failed(f'the server ended with {codes}:\n{log}')
     if left:
       raise Failed('left on the host:\n  ' + '\n  '.join(left))
 
@@ -210,6 +213,13 @@ class Cluster:
       images.make(SEAPOD, self.data, name)
       if self.registry:
         images.push(self.registry, name)
+
+  def image(self, verb, *arguments):
+    """`seapod image VERB`, beside the running server."""
+    return subprocess.run([SEAPOD, 'image', verb, '--data-dir', self.data, *arguments], capture_output=True, text=True, check=True).stdout
+
+  def image_list(self):
+    return self.image('list', '--json')
 
   def seed(self, name):
     """A manifest of the study note, unchanged."""

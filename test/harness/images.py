@@ -74,10 +74,14 @@ def make(seapod, data, name):
 
 
 def push(docker_registry, name):
+  return push_as(docker_registry, name, name)
+
+
+def push_as(docker_registry, name, as_name):
   """The same image in a registry, under docker.io's names."""
   entrypoint, command, _ = RECIPES[name]
   image = registry.Image(archive(name), config={'Entrypoint': entrypoint, 'Cmd': command})
-  repository, tag = name.split(':')
+  repository, tag = as_name.split(':')
   path = repository if '/' in repository else 'library/' + repository
   with tempfile.TemporaryDirectory() as folder:
     image.write_layout(folder, tag)

@@ -1,4 +1,8 @@
-"""What a host has that a cluster may leave behind: compared before and after every node test."""
+"""What a host has that a cluster may leave behind: compared before and after every node test.
+
+With SEAPOD_TEST_SHARED=1 in the environment (other clusters run on this machine), only what names this cluster's instance counts.
+"""
+import hashlib
 import os
 import re
 import subprocess
@@ -33,17 +37,31 @@ def _cgroups(parent):
   return found
 
 
-def take(marker, cgroup_parent):
+SHARED = bool(os.environ.get('SEAPOD_TEST_SHARED'))
+
+
+def instance(data_directory):
+  """How the program names a data directory in /run/seapod, links and tables."""
+  return hashlib.sha256(os.path.realpath(data_directory).encode()).hexdigest()[:6]
+
+
+def _own(items, *words):
+  return [item for item in items if not SHARED or any(word in item for word in words)]
+
+
+def take(marker, cgroup_parent, data_directory):
   """`marker`: a string that everything of the cluster carries in a path (its data directory's base name)."""
+  own = instance(data_directory)
+  links = [re.sub(r'@\S*', '', line.split(': ', 1)[1]) for line in _lines('ip', '-o', 'link')]
   return {
       'processes': sorted(_processes(marker)),
-      'mounts': sorted(l.split()[1] for l in open('/proc/self/mounts') if marker in l or '/seapod' in l),
-      'links': sorted(re.sub(r'@.*', '', l.split(': ')[1]) for l in _lines('ip', '-o', 'link')),
-      'addresses': sorted(' '.join(l.split()[1:4]) for l in _lines('ip', '-o', 'address')),
-      'namespaces': sorted(_lines('ip', 'netns', 'list')),
-      'nftables': sorted(_lines('nft', 'list', 'tables')),
+      'mounts': sorted(_own((l.split()[1] for l in open('/proc/self/mounts') if marker in l or '/seapod' in l), marker, own)),
+      'links': sorted(link.split(':')[0] for link in _own(links, own)),
+      'addresses': sorted(_own((' '.join(l.split()[1:4]) for l in _lines('ip', '-o', 'address')), own)),
+      'namespaces': sorted(_own(_lines('ip', 'netns', 'list'), own)),
+      'nftables': sorted(_own(_lines('nft', 'list', 'tables'), own)),
       'cgroups': sorted(_cgroups(cgroup_parent)),
-      'run': sorted(os.listdir('/run/seapod')) if os.path.isdir('/run/seapod') else [],
+      'run': sorted(_own(os.listdir('/run/seapod') if os.path.isdir('/run/seapod') else [], own)),
   }
 
 

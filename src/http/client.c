@@ -155,6 +155,18 @@ static void copy_spec(NetCall *call, const HttpCallSpec *spec) {
     call->spec.body = bytes_ref(spec->body);
 }
 
+// A request line can't hold these; whoever made the target forgot to percent-encode.
+static bool is_sendable(Str s) {
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
+            return false;
+    return s.len > 0;
+}
+
+static void on_unsendable(void *user) {
+    fail(user, -EINVAL, "not a request line");
+}
+
 static HttpCall *op_call(HttpClient *base, const HttpCallSpec *spec, const HttpCallEvents *events,
                          void *user) {
     NetClient *client = (NetClient *)base;
@@ -165,6 +177,11 @@ static HttpCall *op_call(HttpClient *base, const HttpCallSpec *spec, const HttpC
     call->arena = arena;
     copy_spec(call, spec);
     list_append(&client->base.calls, &call->base.link);
+    if (!is_sendable(call->spec.method) || !is_sendable(call->spec.target)) {
+        loop_timer_init(&call->timer, base->loop, on_unsendable, call);
+        loop_timer_start(&call->timer, 0);
+        return &call->base;
+    }
     loop_timer_init(&call->timer, base->loop, on_timeout, call);
     loop_timer_start(&call->timer, spec->timeout_ns > 0 ? spec->timeout_ns : HTTP_DEFAULT_TIMEOUT);
     wait_for_connection(call, false);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "http/connection.h"
 #include "http/h1_parse.h"
 #include "http/prefix_stream.h"
 #include "http/transport.h"
@@ -250,7 +251,8 @@ static void op_start(Transport *base, NetCall *call) {
     if (!has_header(spec, STR("Host")))
         put_header(&out, STR("Host"), t->authority);
     for (size_t i = 0; i < spec->n_headers; i++)
-        put_header(&out, spec->headers[i].name, spec->headers[i].value);
+        put_header(&out, spec->headers[i].name,
+                   http_header_value(call->arena, spec->headers[i].value));
     if (spec->upgrade && !has_header(spec, STR("Connection")))
         put_header(&out, STR("Connection"), STR("Upgrade"));
     bool may_have_body = !(str_eq(spec->method, STR("GET")) || str_eq(spec->method, STR("HEAD")));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "http/connection.h"
 #include "http/h2_link.h"
 #include "http/transport.h"
 
@@ -333,8 +334,8 @@ static size_t make_fields(const H2Transport *t, const NetCall *call, nghttp2_nv 
         if (str_eq_nocase(spec->headers[i].name, STR("Host")))
             authority = spec->headers[i].value;
         if (!is_left_out(spec->headers[i].name))
-            fields[n++] =
-                field(lowered(call->arena, spec->headers[i].name), spec->headers[i].value);
+            fields[n++] = field(lowered(call->arena, spec->headers[i].name),
+                                http_header_value(call->arena, spec->headers[i].value));
     }
     fields[0] = field(STR(":method"), spec->method);
     fields[1] = field(STR(":scheme"), t->tls ? STR("https") : STR("http"));

@@ -5,7 +5,8 @@
 
 #define HTTP_HEAD_TIMEOUT (10 * NSEC_PER_SEC)
 #define HTTP_IDLE_TIMEOUT (180 * NSEC_PER_SEC)
-#define HTTP_BODY_TIMEOUT (30 * NSEC_PER_SEC) // without a byte of a body that is awaited
+#define HTTP_BODY_TIMEOUT (30 * NSEC_PER_SEC)   // without a byte of a body that is awaited
+#define HTTP_BODY_DEADLINE (120 * NSEC_PER_SEC) // for all of it: 3 MiB at 26 KiB/s
 // All bodies that are held in memory at one time, of all connections; above it requests get 429.
 #define HTTP_MAX_BODIES (256UL * 1024 * 1024)
 
@@ -54,6 +55,10 @@ void http_connection_deinit(HttpConnection *connection); // leaves the server's 
 bool http_server_hold(HttpServer *server, size_t len);
 void http_server_release(HttpServer *server, size_t len);
 Str http_server_date(HttpServer *server); // for the Date header
+// How long the next byte of a body that began to arrive at `begun` (loop_now()) may take.
+int64_t http_body_patience(Loop *loop, int64_t begun);
+// `value` without what would end a header line: the value itself, or a copy in the arena.
+Str http_header_value(Arena *arena, Str value);
 
 HttpPeer *http_peer_copy(const HttpPeer *peer); // one allocation, for free(3)
 

@@ -28,6 +28,7 @@ typedef struct H1Request {
     bool head_sent, ended, aborted, upgraded;
     bool choked; // the queue was above the low water mark
     int refused; // the server answers this itself
+    int64_t body_begun;
 } H1Request;
 
 typedef enum H1State {
@@ -66,14 +67,11 @@ static void flush(H1Connection *c) {
     c->output = BUF_INIT(SIZE_MAX / 2);
 }
 
-static void write_header(Buf *out, HttpHeader header) {
+static void write_header(H1Request *r, HttpHeader header) {
+    Buf *out = &r->connection->output;
     buf_str(out, header.name);
     buf_append(out, ": ", 2);
-    size_t from = out->len;
-    buf_str(out, header.value);
-    for (size_t i = from; i < out->len; i++) // no header may end before its time
-        if (out->data[i] == '\r' || out->data[i] == '\n' || out->data[i] == '\0')
-            out->data[i] = ' ';
+    buf_str(out, http_header_value(r->base.arena, header.value));
     buf_append(out, "\r\n", 2);
 }
 
@@ -93,9 +91,9 @@ static void send_head(H1Request *r, int status, const HttpHeader *headers, size_
         }
         if (str_eq_nocase(name, STR("Transfer-Encoding")))
             continue;
-        write_header(out, headers[i]);
+        write_header(r, headers[i]);
     }
-    write_header(out, (HttpHeader){STR("Date"), http_server_date(c->base.server)});
+    write_header(r, (HttpHeader){STR("Date"), http_server_date(c->base.server)});
     bool bodyless = status == 204 || status == 304 || status < 200;
     r->no_body = bodyless || str_eq(r->base.method, STR("HEAD"));
     if (!has_length && !bodyless) {
@@ -281,6 +279,7 @@ static bool on_head(void *user, const H1Head *head) {
         return false;
     if (expect.ptr && (head->chunked || head->content_length > 0))
         stream_write(c->stream, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    r->body_begun = loop_now(request->loop);
     loop_timer_start(&c->timer, HTTP_BODY_TIMEOUT);
     return true;
 }
@@ -425,7 +424,8 @@ static void read_request(H1Connection *c, Str data) {
             h1_parser_begin(&c->parser, c->request->base.arena, false);
             loop_timer_start(&c->timer, HTTP_HEAD_TIMEOUT);
         } else if (c->parser.head_done) {
-            loop_timer_start(&c->timer, HTTP_BODY_TIMEOUT);
+            loop_timer_start(&c->timer,
+                             http_body_patience(c->base.server->loop, c->request->body_begun));
         }
         result = h1_parser_read(&c->parser, str_slice(data, skipped, data.len), &used);
     }

@@ -24,6 +24,7 @@ typedef struct H2Request {
     StreamQueue queue; // of the answer
     LoopTimer timer;   // until the request is complete
     int refused;       // the server answers this itself
+    int64_t body_begun;
     bool complete, dispatched;
     bool head_sent, no_body, ended, aborted;
     bool deferred; // the data provider waits for more
@@ -97,7 +98,7 @@ static void op_head(HttpRequest *request, int status, const HttpHeader *headers,
     for (size_t i = 0; i < n; i++)
         if (!is_hop_by_hop(headers[i].name))
             fields[count++] = field(lowered(request->arena, headers[i].name),
-                                    headers[i].value.ptr ? headers[i].value : STR(""));
+                                    http_header_value(request->arena, headers[i].value));
     fields[count++] = field(STR("date"), http_server_date(r->connection->base.server));
     nghttp2_data_provider provider = {.source.ptr = r, .read_callback = provide};
     if (nghttp2_submit_response(r->connection->link.session, r->id, fields, count,
@@ -379,6 +380,7 @@ static void head_done(H2Request *r) {
         make_ready(r);
     else
         loop_timer_start(&r->timer, HTTP_BODY_TIMEOUT);
+    r->body_begun = loop_now(r->base.loop);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
@@ -414,7 +416,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     H2Request *r = nghttp2_session_get_stream_user_data(session, id);
     if (!r || r->complete)
         return 0;
-    loop_timer_start(&r->timer, HTTP_BODY_TIMEOUT);
+    loop_timer_start(&r->timer, http_body_patience(r->base.loop, r->body_begun));
     if (!http_server_hold(c->base.server, len)) {
         r->refused = 429;
     } else {

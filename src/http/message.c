@@ -1,13 +1,8 @@
 #include "http/message.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <zlib.h>
 
-#include "base/buf.h"
-
-#define GZIP_THRESHOLD (128 * 1024) // apiserver: defaultGzipThresholdBytes
-#define GZIP_LEVEL 1                // apiserver: defaultGzipContentEncodingLevel
+#include "http/connection.h"
 
 Str http_header(const HttpRequest *request, Str name) {
     for (size_t i = 0; i < request->n_headers; i++)
@@ -139,75 +134,17 @@ size_t http_query_all(const HttpRequest *request, Str name, const Str **ret_valu
     return n;
 }
 
-static Bytes *gzip(Str data) {
-    z_stream z = {0};
-    if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-        return NULL;
-    Bytes *out = NULL;
-    size_t bound = deflateBound(&z, data.len);
-    _buf_deinit_ Buf buf = BUF_INIT(bound);
-    char *room = buf_reserve(&buf, bound);
-    z.next_in = (Bytef *)(uintptr_t)data.ptr;
-    z.avail_in = (uInt)data.len;
-    z.next_out = (Bytef *)room;
-    z.avail_out = (uInt)bound;
-    if (room && deflate(&z, Z_FINISH) == Z_STREAM_END) {
-        buf_commit(&buf, z.total_out);
-        out = buf_bytes(&buf);
-    }
-    deflateEnd(&z);
-    return out;
-}
-
-// "gzip" among Accept-Encoding, unless the client gives it the quality 0.
-static bool accepts_gzip(const HttpRequest *request) {
-    Str rest = http_header(request, STR("Accept-Encoding"));
-    while (rest.ptr) {
-        Str parameters = str_cut(&rest, ',');
-        if (!str_eq_nocase(str_trim(str_cut(&parameters, ';')), STR("gzip")))
-            continue;
-        Str quality = str_trim(parameters);
-        return !(str_eq(quality, STR("q=0")) || str_eq(quality, STR("q=0.0")));
-    }
-    return false;
-}
-
-static bool headers_have(const HttpHeader *headers, size_t n, Str name) {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq_nocase(headers[i].name, name))
-            return true;
-    return false;
-}
-
-void http_respond_with(HttpRequest *request, int status, const HttpHeader *headers, size_t n,
-                       Bytes *body) {
-    HttpHeader *all = arena_array_of(request->arena, HttpHeader, n + 3);
-    if (n)
-        memcpy(all, headers, n * sizeof *headers);
-    Bytes *packed = NULL;
-    if (body && body->len > GZIP_THRESHOLD && body->len < UINT32_MAX && request->version != 0 &&
-        accepts_gzip(request) && !headers_have(headers, n, STR("Content-Encoding")))
-        packed = gzip(bytes_str(body));
-    if (packed) {
-        all[n++] = (HttpHeader){STR("Content-Encoding"), STR("gzip")};
-        all[n++] = (HttpHeader){STR("Vary"), STR("Accept-Encoding")};
-        body = packed;
-    }
-    bool bodyless = status == 204 || status == 304 || status < 200;
-    if (!bodyless && !headers_have(all, n, STR("Content-Length"))) {
-        Str length = arena_printf(request->arena, "%zu", body ? body->len : 0);
-        all[n++] = (HttpHeader){STR("Content-Length"), length};
-    }
-    request->ops->head(request, status, all, n);
-    if (body && body->len && !bodyless)
-        request->ops->data(request, body);
-    request->ops->end(request);
-    bytes_unref(packed);
-}
-
-void http_respond(HttpRequest *request, int status, Str content_type, Bytes *body) {
-    HttpHeader header = {STR("Content-Type"), content_type};
-    http_respond_with(request, status, &header, content_type.ptr ? 1 : 0, body);
+Str http_header_value(Arena *arena, Str value) {
+    size_t i = 0;
+    while (i < value.len && ((unsigned char)value.ptr[i] >= 0x20 || value.ptr[i] == '\t'))
+        i++;
+    if (i == value.len)
+        return value.ptr ? value : STR("");
+    char *copy = arena_cstr(arena, value);
+    for (; i < value.len; i++)
+        if ((unsigned char)copy[i] < 0x20)
+            copy[i] = ' ';
+    return str_of(copy, value.len);
 }
 
 const char *http_reason(int status) {

@@ -49,6 +49,11 @@ void http_server_release(HttpServer *server, size_t len) {
     server->held_bodies -= len;
 }
 
+int64_t http_body_patience(Loop *loop, int64_t begun) {
+    int64_t left = begun + HTTP_BODY_DEADLINE - loop_now(loop);
+    return left < HTTP_BODY_TIMEOUT ? left : HTTP_BODY_TIMEOUT;
+}
+
 Str http_server_date(HttpServer *server) {
     int64_t now = loop_wall(server->loop) / NSEC_PER_SEC;
     if (now != server->date_second) {

@@ -5,86 +5,16 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/stream_queue.h"
-#include "http/inbox.h"
-#include "http/spdy_header.h"
+#include "http/spdy_private.h"
 
-#define VERSION 3
-#define WINDOW (64 * 1024)      // the protocol's initial window, ours as well
-#define UPDATE_AT (WINDOW / 2)  // consumed bytes that make a WINDOW_UPDATE worth while
-#define MAX_CONTROL (64 * 1024) // payload of a control frame
 #define MAX_STREAMS 1000
-#define PIECE (32 * 1024) // payload of our data frames
 #define CLOSE_TIMEOUT (30 * NSEC_PER_SEC)
 #define CONTROL_BURST 4000 // control frames; more is a flood
 #define CONTROL_PER_SECOND 400
 
-enum {
-    SYN_STREAM = 1,
-    SYN_REPLY = 2,
-    RST_STREAM = 3,
-    SETTINGS = 4,
-    PING = 6,
-    GOAWAY = 7,
-    HEADERS = 8,
-    WINDOW_UPDATE = 9
-};
-enum { FLAG_FIN = 1, FLAG_UNIDIRECTIONAL = 2 };
-enum { PROTOCOL_ERROR = 1, REFUSED_STREAM = 3, CANCEL = 5 };
-enum { SETTINGS_INITIAL_WINDOW_SIZE = 7 };
-
-typedef struct SpdyStream {
-    Stream base;
-    SpdySession *session; // NULL once the session or the stream is over
-    SpdySession *mourner; // a lost session that waits until this stream has reported its end
-    ListLink link;
-    uint32_t id;
-    Inbox inbox;
-    StreamQueue queue;   // waits for the peer's window
-    int64_t send_window; // counts from the start, obeyed once the peer speaks of windows
-    size_t consumed;     // not told to the peer yet
-    bool fin_wanted, fin_sent, fin_received;
-    bool
-        abandoned; // by its user, who was told or does not care; kept for what the peer still sends
-    bool letting_go; // stream_close() was called
-    bool opening;    // the peer has not got our SYN_REPLY yet
-    bool choked;
-} SpdyStream;
-
-struct SpdySession {
-    Stream *stream;
-    const SpdyEvents *events;
-    void *user;
-    bool server;
-    SpdyHeader codec;
-    List streams;
-    size_t n_streams;
-    uint32_t next_id, last_peer_id;
-    int64_t send_window, initial_send_window;
-    size_t received; // of data, not told to the peer yet
-    bool peer_has_windows, told_settings;
-    Buf head;         // of the frame that is being read, and the payload of a control frame
-    uint32_t data_id; // of the data frame that is being read
-    size_t data_left;
-    bool data_fin;
-    bool paused, going_away;
-    bool said_goodbye; // GOAWAY is out, the stream is being closed
-    LoopTimer timer;
-    LoopTask pump_task, close_task;
-    int close_error;
-    List unreported; // streams that are to report their end before the session does
-    int64_t budget, budgeted_at;
-    int busy;
-    bool dead, closed;
-};
-
-static SpdyStream *of(Stream *stream) {
-    return (SpdyStream *)stream;
-}
-
 // ---- frames out ----
 
-static void put_u32(unsigned char *at, uint32_t value) {
+void spdy_put_u32(unsigned char *at, uint32_t value) {
     at[0] = (unsigned char)(value >> 24);
     at[1] = (unsigned char)(value >> 16);
     at[2] = (unsigned char)(value >> 8);
@@ -96,31 +26,32 @@ static uint32_t get_u32(const char *at) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static void send_control(SpdySession *s, uint16_t type, uint8_t flags, Str payload) {
+void spdy_send_control(SpdySession *s, uint16_t type, uint8_t flags, Str payload) {
     if (!s->stream)
         return;
     _buf_deinit_ Buf frame = BUF_INIT(2 * MAX_CONTROL);
-    unsigned char head[8] = {0x80, VERSION, (unsigned char)(type >> 8), (unsigned char)type};
-    put_u32(head + 4, (uint32_t)payload.len | (uint32_t)flags << 24);
+    unsigned char head[8] = {0x80, SPDY_VERSION, (unsigned char)(type >> 8), (unsigned char)type};
+    spdy_put_u32(head + 4, (uint32_t)payload.len | (uint32_t)flags << 24);
     buf_append(&frame, head, sizeof head);
     buf_str(&frame, payload);
     stream_write(s->stream, buf_view(&frame));
 }
 
-static void send_two(SpdySession *s, uint16_t type, uint32_t a, uint32_t b) {
+void spdy_send_two(SpdySession *s, uint16_t type, uint32_t a, uint32_t b) {
     unsigned char payload[8];
-    put_u32(payload, a);
-    put_u32(payload + 4, b);
-    send_control(s, type, 0, str_of(payload, sizeof payload));
+    spdy_put_u32(payload, a);
+    spdy_put_u32(payload + 4, b);
+    spdy_send_control(s, type, 0, str_of(payload, sizeof payload));
 }
 
-static void send_data(SpdySession *s, uint32_t id, bool fin, Str data) {
+void spdy_send_data(SpdySession *s, uint32_t id, bool fin, Str data) {
     if (!s->stream)
         return;
     char frame[8 + PIECE];
     assert(data.len <= PIECE);
-    put_u32((unsigned char *)frame, id);
-    put_u32((unsigned char *)frame + 4, (uint32_t)data.len | (fin ? (uint32_t)FLAG_FIN << 24 : 0));
+    spdy_put_u32((unsigned char *)frame, id);
+    spdy_put_u32((unsigned char *)frame + 4,
+                 (uint32_t)data.len | (fin ? (uint32_t)FLAG_FIN << 24 : 0));
     if (data.len)
         memcpy(frame + 8, data.ptr, data.len);
     stream_write(s->stream, str_of(frame, 8 + data.len));
@@ -131,46 +62,13 @@ static void send_settings(SpdySession *s) {
         return;
     s->told_settings = true;
     unsigned char payload[12];
-    put_u32(payload, 1);
-    put_u32(payload + 4, SETTINGS_INITIAL_WINDOW_SIZE);
-    put_u32(payload + 8, WINDOW);
-    send_control(s, SETTINGS, 0, str_of(payload, sizeof payload));
+    spdy_put_u32(payload, 1);
+    spdy_put_u32(payload + 4, SETTINGS_INITIAL_WINDOW_SIZE);
+    spdy_put_u32(payload + 8, WINDOW);
+    spdy_send_control(s, SETTINGS, 0, str_of(payload, sizeof payload));
 }
 
-// ---- ends ----
-
-static void report_if_due(SpdySession *s);
-
-static void stream_free(SpdyStream *x) {
-    if (x->mourner) {
-        list_remove(&x->link);
-        report_if_due(x->mourner);
-    }
-    inbox_deinit(&x->inbox);
-    stream_queue_clear(&x->queue);
-    free(x);
-}
-
-// The session knows the stream no more.
-static void leave_session(SpdyStream *x) {
-    if (!x->session)
-        return;
-    x->session->n_streams--;
-    list_remove(&x->link);
-    x->session = NULL;
-    stream_queue_clear(&x->queue);
-    if (x->abandoned)
-        stream_free(x);
-}
-
-static void end_if_over(SpdyStream *x) {
-    if (!x->session || !x->fin_sent || !x->fin_received)
-        return;
-    bool abandoned = x->abandoned;
-    leave_session(x);
-    if (!abandoned)
-        inbox_close(&x->inbox, 0);
-}
+// ---- the end ----
 
 // The connection is lost: every stream reports it.
 static void lose(SpdySession *s, int error) {
@@ -183,7 +81,7 @@ static void lose(SpdySession *s, int error) {
     SpdyStream *x;
     list_for_each(x, &s->streams, link) {
         bool abandoned = x->abandoned;
-        leave_session(x);
+        spdy_stream_leave(x);
         if (abandoned)
             continue;
         if (x->inbox.started && !s->dead) {
@@ -222,7 +120,7 @@ static void on_close_task(void *user) {
     events->on_close(owner, error);
 }
 
-static void report_if_due(SpdySession *s) {
+void spdy_report_if_due(SpdySession *s) {
     if (list_is_empty(&s->unreported))
         loop_post(s->timer.loop, &s->close_task);
 }
@@ -232,83 +130,15 @@ static void lose_later(SpdySession *s, int error) {
     if (s->closed)
         return;
     lose(s, error);
-    report_if_due(s);
-}
-
-// ---- writing ----
-
-static size_t allowance(const SpdyStream *x) {
-    const SpdySession *s = x->session;
-    if (!s->peer_has_windows)
-        return PIECE;
-    int64_t window = x->send_window < s->send_window ? x->send_window : s->send_window;
-    return window <= 0 ? 0 : window < PIECE ? (size_t)window : PIECE;
-}
-
-static void send_piece(SpdyStream *x, Str data) {
-    send_data(x->session, x->id, false, data);
-    x->send_window -= (int64_t)data.len;
-    x->session->send_window -= (int64_t)data.len;
-}
-
-// Sends what the windows and the connection take. May end the stream, and free it when it is
-// abandoned.
-static void flush(SpdyStream *x) {
-    SpdySession *s = x->session;
-    while (x->queue.len && !x->opening && s->stream &&
-           stream_queued(s->stream) < STREAM_HIGH_WATER) {
-        size_t allowed = allowance(x);
-        struct iovec part;
-        if (!allowed || !stream_queue_peek(&x->queue, &part, 1))
-            break;
-        size_t n = part.iov_len < allowed ? part.iov_len : allowed;
-        send_piece(x, str_of(part.iov_base, n));
-        stream_queue_consume(&x->queue, n);
-    }
-    if (x->queue.len == 0 && x->fin_wanted && !x->fin_sent && !x->opening) {
-        x->fin_sent = true;
-        send_data(s, x->id, true, STR(""));
-        if (x->letting_go)
-            inbox_close(&x->inbox, 0);
-    }
-    end_if_over(x);
-}
-
-static size_t op_queued(const Stream *stream) {
-    const SpdyStream *x = (const SpdyStream *)stream;
-    if (!x->session || !x->session->stream)
-        return 0;
-    return x->queue.len + stream_queued(x->session->stream);
-}
-
-static void op_write(Stream *stream, Str data) {
-    SpdyStream *x = of(stream);
-    if (!x->session || !x->session->stream || x->fin_wanted)
-        return;
-    while (data.len && x->queue.len == 0 && !x->opening &&
-           stream_queued(x->session->stream) < STREAM_HIGH_WATER) {
-        size_t allowed = allowance(x);
-        size_t n = data.len < allowed ? data.len : allowed;
-        if (!n)
-            break;
-        send_piece(x, str_slice(data, 0, n));
-        data = str_slice(data, n, data.len);
-    }
-    stream_queue_write(&x->queue, data);
-    if (op_queued(stream) >= STREAM_LOW_WATER)
-        x->choked = true;
-}
-
-static void op_write_bytes(Stream *stream, Bytes *bytes) {
-    op_write(stream, bytes_str(bytes));
+    spdy_report_if_due(s);
 }
 
 // Gives every stream its turn after the connection or a window has opened.
 static void pump(SpdySession *s) {
     SpdyStream *x;
-    list_for_each(x, &s->streams, link) flush(x);
+    list_for_each(x, &s->streams, link) spdy_stream_flush(x);
     list_for_each(x, &s->streams, link) {
-        if (!x->choked || x->abandoned || op_queued(&x->base) >= STREAM_LOW_WATER)
+        if (!x->choked || x->abandoned || stream_queued(&x->base) >= STREAM_LOW_WATER)
             continue;
         x->choked = false;
         if (!x->inbox.started || x->fin_wanted || !x->base.events->on_drain)
@@ -329,7 +159,7 @@ static void say_goodbye(SpdySession *s) {
             return;
     }
     s->said_goodbye = true;
-    send_two(s, GOAWAY, s->last_peer_id, 0);
+    spdy_send_two(s, GOAWAY, s->last_peer_id, 0);
     stream_close(s->stream);
 }
 
@@ -340,116 +170,6 @@ static void on_pump(void *user) {
     say_goodbye(s);
     if (--s->busy == 0 && s->dead)
         session_free(s);
-}
-
-// ---- the Stream ----
-
-static void balance(SpdySession *s) {
-    SpdyStream *x;
-    bool full = false;
-    list_for_each(x, &s->streams, link) full =
-        full || (!x->abandoned && inbox_held(&x->inbox) >= STREAM_HIGH_WATER);
-    if (full == s->paused || !s->stream)
-        return;
-    s->paused = full;
-    stream_pause(s->stream, full);
-}
-
-static void op_start(Stream *stream) {
-    inbox_start(&of(stream)->inbox);
-}
-
-static void op_pause(Stream *stream, bool paused) {
-    inbox_pause(&of(stream)->inbox, paused);
-}
-
-static void op_end(Stream *stream) {
-    SpdyStream *x = of(stream);
-    if (x->fin_wanted)
-        return;
-    x->fin_wanted = true;
-    if (x->session)
-        flush(x);
-}
-
-static void op_close(Stream *stream) {
-    SpdyStream *x = of(stream);
-    inbox_discard(&x->inbox);
-    if (!x->session)
-        return; // on_close is on its way
-    x->letting_go = true;
-    if (x->fin_sent)
-        inbox_close(&x->inbox, 0);
-    else
-        op_end(stream);
-}
-
-static void op_abort(Stream *stream) {
-    SpdyStream *x = of(stream);
-    SpdySession *s = x->session;
-    if (s) {
-        send_two(s, RST_STREAM, x->id, CANCEL);
-        leave_session(x);
-        balance(s);
-    }
-    stream_free(x);
-}
-
-static const StreamOps ops = {
-    .start = op_start,
-    .write = op_write,
-    .write_bytes = op_write_bytes,
-    .queued = op_queued,
-    .pause = op_pause,
-    .end = op_end,
-    .close = op_close,
-    .abort = op_abort,
-};
-
-// The peer may send `len` more bytes on this stream.
-static void give_back(SpdyStream *x, size_t len) {
-    x->consumed += len;
-    if (x->consumed < UPDATE_AT || x->fin_received)
-        return;
-    send_two(x->session, WINDOW_UPDATE, x->id, (uint32_t)x->consumed);
-    x->consumed = 0;
-}
-
-static void consumed(Stream *stream, size_t len) {
-    SpdyStream *x = of(stream);
-    SpdySession *s = x->session;
-    if (!s)
-        return;
-    give_back(x, len);
-    if (s->paused)
-        balance(s);
-}
-
-// Its user was told that it is closed. While the peer may still send, the session keeps it to
-// swallow that.
-static void gone(Stream *stream) {
-    SpdyStream *x = of(stream);
-    if (x->session) {
-        x->abandoned = true;
-        loop_task_cancel(stream->loop, &x->inbox.task);
-        end_if_over(x);
-    } else {
-        stream_free(x);
-    }
-}
-
-static const InboxOwner owner = {.consumed = consumed, .gone = gone};
-
-static SpdyStream *stream_new(SpdySession *s, uint32_t id) {
-    SpdyStream *x = memory_new(SpdyStream);
-    x->base = (Stream){.ops = &ops, .loop = s->timer.loop};
-    x->session = s;
-    x->id = id;
-    x->send_window = s->initial_send_window;
-    inbox_init(&x->inbox, &x->base, &owner);
-    list_append(&s->streams, &x->link);
-    s->n_streams++;
-    return x;
 }
 
 static SpdyStream *find(SpdySession *s, uint32_t id) {
@@ -476,18 +196,18 @@ static bool spend(SpdySession *s) {
 static void accept_stream(SpdySession *s, uint32_t id, uint8_t flags, const HttpHeader *headers,
                           size_t n) {
     if (s->going_away || s->n_streams >= MAX_STREAMS || !s->events->on_stream) {
-        send_two(s, RST_STREAM, id, REFUSED_STREAM);
+        spdy_send_two(s, RST_STREAM, id, REFUSED_STREAM);
         return;
     }
-    SpdyStream *x = stream_new(s, id);
+    SpdyStream *x = spdy_stream_new(s, id);
     x->opening = true;
     x->fin_received = flags & FLAG_FIN;
     x->fin_wanted = x->fin_sent = flags & FLAG_UNIDIRECTIONAL;
     if (!s->events->on_stream(s->user, &x->base, id, headers, n)) {
         if (s->stream)
-            send_two(s, RST_STREAM, id, REFUSED_STREAM);
-        leave_session(x);
-        stream_free(x);
+            spdy_send_two(s, RST_STREAM, id, REFUSED_STREAM);
+        spdy_stream_leave(x);
+        spdy_stream_free(x);
         return;
     }
     // The user may have aborted it, or the session, from inside.
@@ -496,13 +216,13 @@ static void accept_stream(SpdySession *s, uint32_t id, uint8_t flags, const Http
     static const unsigned char nothing[4];
     _buf_deinit_ Buf payload = BUF_INIT(MAX_CONTROL);
     buf_append(&payload, nothing, 4);
-    put_u32((unsigned char *)payload.data, id);
+    spdy_put_u32((unsigned char *)payload.data, id);
     spdy_header_encode(&s->codec, NULL, 0, &payload);
-    send_control(s, SYN_REPLY, 0, buf_view(&payload));
+    spdy_send_control(s, SYN_REPLY, 0, buf_view(&payload));
     x->opening = false;
     if (x->fin_received)
         inbox_end(&x->inbox);
-    flush(x);
+    spdy_stream_flush(x);
 }
 
 static bool on_syn_stream(SpdySession *s, uint8_t flags, Str payload) {
@@ -528,7 +248,7 @@ static void receive_fin(SpdyStream *x) {
     x->fin_received = true;
     if (!x->abandoned)
         inbox_end(&x->inbox);
-    end_if_over(x);
+    spdy_stream_end_if_over(x);
 }
 
 // SYN_REPLY and HEADERS: nothing in them matters to us, but they must go through the decompressor.
@@ -553,10 +273,10 @@ static bool on_rst_stream(SpdySession *s, Str payload) {
     if (!x)
         return true;
     bool abandoned = x->abandoned;
-    leave_session(x);
+    spdy_stream_leave(x);
     if (!abandoned)
         inbox_close(&x->inbox, -ECONNRESET);
-    balance(s);
+    spdy_balance(s);
     return true;
 }
 
@@ -607,14 +327,14 @@ static bool on_ping(SpdySession *s, Str payload) {
     if (payload.len != 4)
         return false;
     if ((get_u32(payload.ptr) & 1) == (s->server ? 1 : 0)) // else an answer to one of ours
-        send_control(s, PING, 0, payload);
+        spdy_send_control(s, PING, 0, payload);
     return true;
 }
 
 static bool on_control(SpdySession *s, const char *head, Str payload) {
     unsigned type = (unsigned char)head[2] << 8 | (unsigned char)head[3];
     uint8_t flags = (uint8_t)head[4];
-    if (((unsigned char)head[0] & 0x7f) != 0 || head[1] != VERSION ||
+    if (((unsigned char)head[0] & 0x7f) != 0 || head[1] != SPDY_VERSION ||
         (type != WINDOW_UPDATE && !spend(s))) // those keep pace with data
         return false;
     switch (type) {
@@ -640,16 +360,16 @@ static bool on_control(SpdySession *s, const char *head, Str payload) {
 static void on_frame_data(SpdySession *s, Str data) {
     s->received += data.len;
     if (s->received >= UPDATE_AT) {
-        send_two(s, WINDOW_UPDATE, 0, (uint32_t)s->received);
+        spdy_send_two(s, WINDOW_UPDATE, 0, (uint32_t)s->received);
         s->received = 0;
     }
     SpdyStream *x = find(s, s->data_id);
     if (!x)
         return; // it was reset meanwhile
     if (x->abandoned)
-        give_back(x, data.len);
+        spdy_stream_give_back(x, data.len);
     else if (!x->fin_received && inbox_put(&x->inbox, data) && s->stream && inbox_held(&x->inbox))
-        balance(s);
+        spdy_balance(s);
 }
 
 static void end_frame(SpdySession *s) {
@@ -714,7 +434,7 @@ static void on_data(void *user, Str data) {
     SpdySession *s = user;
     s->busy++;
     if (!read_frames(s, data) && !s->closed) {
-        send_two(s, GOAWAY, s->last_peer_id, PROTOCOL_ERROR);
+        spdy_send_two(s, GOAWAY, s->last_peer_id, PROTOCOL_ERROR);
         lose_later(s, -EPROTO);
     }
     if (--s->busy == 0 && s->dead)
@@ -776,14 +496,14 @@ SpdySession *spdy_session_new(Stream *stream, bool server, const SpdyEvents *eve
 }
 
 Stream *spdy_open(SpdySession *s, const HttpHeader *headers, size_t n) {
-    SpdyStream *x = stream_new(s, s->next_id);
+    SpdyStream *x = spdy_stream_new(s, s->next_id);
     s->next_id += 2;
     unsigned char front[10] = {0};
-    put_u32(front, x->id);
+    spdy_put_u32(front, x->id);
     _buf_deinit_ Buf payload = BUF_INIT(MAX_CONTROL);
     buf_append(&payload, front, sizeof front);
     spdy_header_encode(&s->codec, headers, n, &payload);
-    send_control(s, SYN_STREAM, 0, buf_view(&payload));
+    spdy_send_control(s, SYN_STREAM, 0, buf_view(&payload));
     return &x->base;
 }
 
@@ -792,7 +512,7 @@ void spdy_session_close(SpdySession *s) {
         return;
     s->going_away = true;
     SpdyStream *x;
-    list_for_each(x, &s->streams, link) op_end(&x->base);
+    list_for_each(x, &s->streams, link) stream_end(&x->base);
     loop_timer_start(&s->timer, CLOSE_TIMEOUT);
     loop_post(s->timer.loop, &s->pump_task);
 }

@@ -16,8 +16,9 @@
 
 #define HANDSHAKE_TIMEOUT (10 * NSEC_PER_SEC)
 #define LINGER (10 * NSEC_PER_SEC)
-#define READ_SIZE (16 * 1024) // one record
-#define READS_PER_TURN 16     // then others get their turn
+#define GOODBYE (2 * NSEC_PER_SEC) // for the peer to end as well
+#define READ_SIZE (16 * 1024)      // one record
+#define READS_PER_TURN 16          // then others get their turn
 
 typedef struct TlsStream {
     Stream stream;
@@ -30,7 +31,9 @@ typedef struct TlsStream {
     bool started, paused;
     bool read_wants_write, write_wants_read;
     bool read_ended, write_ending, write_ended, closing;
-    bool finished; // on_close is on its way; nothing but abort() counts any more
+    bool discarding; // closing, everything is out: the peer's bytes are read and dropped
+    int broken;      // writing failed with this; what the peer sent before is still read
+    bool finished;   // on_close is on its way; nothing but abort() counts any more
     int error;
     int busy;
     bool dead;
@@ -92,7 +95,7 @@ static void finish(TlsStream *s, int error) {
 
 static void finish_if_ended(TlsStream *s) {
     if (s->read_ended && s->write_ended)
-        finish(s, 0);
+        finish(s, s->broken);
 }
 
 static bool can_read(const TlsStream *s) {
@@ -105,6 +108,8 @@ static void update_watch(TlsStream *s) {
     int wanted = 0;
     if (can_read(s))
         wanted |= s->read_wants_write ? LOOP_READ | LOOP_WRITE : LOOP_READ;
+    if (s->discarding)
+        wanted |= LOOP_READ;
     if (s->queue.len)
         wanted |= s->write_wants_read ? LOOP_READ : LOOP_WRITE;
     loop_fd_want(s->watch, wanted);
@@ -134,8 +139,40 @@ static void end_writing(TlsStream *s) {
         shutdown(s->fd, SHUT_WR);
     }
     finish_if_ended(s);
-    if (s->closing)
-        finish(s, 0);
+    if (!s->closing || s->finished)
+        return;
+    // Closing a socket that holds unread bytes, or gets some, resets the connection, and the peer
+    // could lose what we sent last.
+    s->discarding = true;
+    loop_timer_start(&s->timer, GOODBYE);
+}
+
+static void discard_input(TlsStream *s) {
+    char buffer[READ_SIZE];
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        ssize_t n = read(s->fd, buffer, sizeof buffer);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+            finish(s, 0);
+            return;
+        }
+        if (n < 0)
+            return;
+    }
+}
+
+// The peer takes no more. What it sent before it left (an answer, the last words of a command) may
+// not have been read yet.
+static void fail_writing(TlsStream *s, int error) {
+    char unread;
+    bool more = SSL_has_pending(s->ssl) || recv(s->fd, &unread, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    if (!s->started || s->closing || s->read_ended || !more) {
+        finish(s, error);
+        return;
+    }
+    s->broken = error;
+    s->write_ending = s->write_ended = true;
+    stream_queue_clear(&s->queue);
+    loop_timer_start(&s->timer, LINGER);
 }
 
 // Sends what the connection takes. Calls no event.
@@ -153,10 +190,10 @@ static void flush(TlsStream *s) {
         }
         int r = failure(s, n, &s->write_wants_read, SSL_ERROR_WANT_READ);
         if (r != -EAGAIN)
-            finish(s, r);
+            fail_writing(s, r);
         break;
     }
-    if (!s->queue.len && s->write_ending && !s->finished)
+    if (!s->queue.len && s->write_ending && !s->finished && !s->broken)
         end_writing(s);
     update_watch(s);
 }
@@ -189,6 +226,8 @@ static void read_some(TlsStream *s) {
         errno = 0;
         int n = SSL_read(s->ssl, buffer, sizeof buffer);
         if (n > 0) {
+            if (s->broken)
+                loop_timer_start(&s->timer, LINGER);
             enter(s);
             s->stream.events->on_data(s->stream.user, str_of(buffer, (size_t)n));
             if (!leave(s))
@@ -202,7 +241,7 @@ static void read_some(TlsStream *s) {
         }
         int r = failure(s, n, &s->read_wants_write, SSL_ERROR_WANT_WRITE);
         if (r != -EAGAIN)
-            finish(s, r);
+            finish(s, s->broken ? s->broken : r);
         update_watch(s);
         return;
     }
@@ -225,10 +264,15 @@ static void on_ready(void *user, int events) {
          writable = events & (LOOP_WRITE | LOOP_HANGUP);
     if (s->queue.len && (s->write_wants_read ? readable : writable))
         alive = write_some(s);
+    if (alive && s->discarding && readable)
+        discard_input(s);
     if (alive && can_read(s) && (readable || (s->read_wants_write && writable)))
         read_some(s);
-    if (!s->dead && !s->finished && (events & LOOP_HANGUP) && !can_read(s))
-        finish(s, socket_error(s->fd) ? socket_error(s->fd) : -ECONNRESET);
+    if (!s->dead && !s->finished && !s->broken && (events & LOOP_HANGUP) && !can_read(s)) {
+        int error = socket_error(s->fd);
+        fail_writing(s, error ? error : -ECONNRESET);
+        update_watch(s);
+    }
     leave(s);
 }
 
@@ -273,7 +317,8 @@ static void op_write(Stream *stream, Str data) {
         } else {
             int r = failure(s, n, &s->write_wants_read, SSL_ERROR_WANT_READ);
             if (r != -EAGAIN) {
-                finish(s, r);
+                fail_writing(s, r);
+                update_watch(s);
                 return;
             }
         }
@@ -316,6 +361,10 @@ static void op_close(Stream *stream) {
     TlsStream *s = of(stream);
     if (s->closing || s->finished)
         return;
+    if (s->broken) {
+        finish(s, s->broken);
+        return;
+    }
     s->closing = s->write_ending = true;
     loop_timer_start(&s->timer, LINGER);
     flush(s);

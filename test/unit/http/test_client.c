@@ -90,6 +90,36 @@ static void stream_arrives_piece_by_piece(void **state) {
     http_client_free(client);
 }
 
+static void get_packed(Site *site, HttpClient *client, Got *got) {
+    HttpHeader header = {STR("Accept-Encoding"), STR("gzip")};
+    HttpCallSpec spec = {
+        .method = STR("GET"), .target = STR("/large"), .headers = &header, .n_headers = 1};
+    got_init(got, site->loop);
+    got->call = http_call(client, &spec, &got_events, got);
+}
+
+static void large_answers_are_packed_without_holding_the_loop(void **state) {
+    Site *site = *state;
+    HttpClient *client = site_client(site, NULL);
+    Got got;
+    get_packed(site, client, &got);
+    got_wait(&got);
+    assert_int_equal(got.error, 0);
+    assert_str(got_header(&got, "Content-Encoding"), "gzip");
+    assert_str(got_header(&got, "Content-Type"), "text/plain");
+    assert_true(got.body.len < 100000);
+    got_free(&got);
+    // The client may leave meanwhile.
+    get_packed(site, client, &got);
+    site->stop_on_request = true;
+    run(site->loop);
+    http_call_cancel(got.call);
+    run_for(site->loop, 100 * NSEC_PER_MSEC);
+    assert_int_equal(site->closed, 2);
+    got_free(&got);
+    http_client_free(client);
+}
+
 static void cancel_reaches_the_handler(void **state) {
     Site *site = *state;
     HttpClient *client = site_client(site, NULL);
@@ -149,6 +179,31 @@ static void refused_connection_is_reported(void **state) {
     assert_int_equal(got.error, -ECONNREFUSED);
     assert_int_equal(got.heads, 0);
     assert_true(got.message.len > 0);
+    got_free(&got);
+    http_client_free(client);
+}
+
+static void request_lines_and_headers_cannot_be_smuggled(void **state) {
+    Site *site = *state;
+    HttpClient *client = site_client(site, NULL);
+    static const char *targets[] = {"/a b", "/a\r\nX: y", ""};
+    for (int i = 0; i < 3; i++) {
+        Got got;
+        got_init(&got, site->loop);
+        got_call(&got, client, "GET", targets[i], NULL);
+        got_wait(&got);
+        assert_int_equal(got.error, -EINVAL);
+        got_free(&got);
+    }
+    Got got;
+    got_init(&got, site->loop);
+    HttpHeader header = {STR("X-Test"), STR("a\r\nContent-Length: 5\r\n\r\nGET /none HTTP/1.1")};
+    HttpCallSpec spec = {
+        .method = STR("GET"), .target = STR("/echo"), .headers = &header, .n_headers = 1};
+    got.call = http_call(client, &spec, &got_events, &got);
+    got_wait(&got);
+    assert_int_equal(got.status, 200);
+    assert_int_equal(site->requests, 1);
     got_free(&got);
     http_client_free(client);
 }
@@ -418,9 +473,11 @@ int main(void) {
         TEST(connection_is_used_again),
         TEST(many_calls_run_at_once),
         TEST(stream_arrives_piece_by_piece),
+        TEST(large_answers_are_packed_without_holding_the_loop),
         TEST(cancel_reaches_the_handler),
         TEST(paused_call_holds_the_sender_back),
         TEST(refused_connection_is_reported),
+        TEST(request_lines_and_headers_cannot_be_smuggled),
         TEST(silence_ends_in_a_timeout),
         TEST(upgrade_gives_a_stream),
         TEST(refused_upgrade_is_an_answer),

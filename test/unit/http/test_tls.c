@@ -222,6 +222,51 @@ static void upgrade_offers_http1_alone(void **state) {
     tls_context_unref(context);
 }
 
+// The last words of a command must not be lost because its input was still being sent.
+static void writing_to_a_peer_that_left_keeps_what_it_sent(void **state) {
+    TlsContext *server = server_context(false),
+               *context = client_context(NULL, &pki.ca, "127.0.0.1", false);
+    Site site;
+    site_init(&site, server);
+    HttpClient *client = site_client(&site, context);
+    Got got;
+    got_init(&got, site.loop);
+    HttpCallSpec spec = {.method = STR("GET"), .target = STR("/upgrade"), .upgrade = true};
+    got.call = http_call(client, &spec, &got_events, &got);
+    got_wait(&got);
+    Raw ours, theirs;
+    raw_take(&ours, site.loop, got.upgraded);
+    raw_take(&theirs, site.loop, site.upgraded);
+    stream_pause(theirs.stream, true);
+    char *text = malloc(100001);
+    memset(text, 'w', 100000);
+    text[100000] = '\0';
+    raw_send(&ours, text);
+    run_for(site.loop, 20 * NSEC_PER_MSEC);
+    stream_close(ours.stream);
+    // It is gone for good after it has waited for us in vain.
+    while (!ours.closed)
+        run_for(site.loop, 50 * NSEC_PER_MSEC);
+    for (int i = 0; i < 3; i++) {
+        raw_send(&theirs, "are you there?");
+        run_for(site.loop, 20 * NSEC_PER_MSEC);
+    }
+    assert_false(theirs.closed);
+    stream_pause(theirs.stream, false);
+    raw_wait_end(&theirs);
+    assert_int_equal(theirs.in.len, 100000);
+    while (!theirs.closed)
+        run_for(site.loop, 10 * NSEC_PER_MSEC);
+    free(text);
+    raw_close(&ours);
+    raw_close(&theirs);
+    got_free(&got);
+    http_client_free(client);
+    site_free(&site);
+    tls_context_unref(server);
+    tls_context_unref(context);
+}
+
 static void silent_handshakes_do_not_outlive_the_server(void **state) {
     TlsContext *server = server_context(true);
     Site site;
@@ -262,6 +307,7 @@ int main(void) {
         cmocka_unit_test(broken_pem_is_refused),
         cmocka_unit_test(large_bodies_go_both_ways),
         cmocka_unit_test(upgrade_offers_http1_alone),
+        cmocka_unit_test(writing_to_a_peer_that_left_keeps_what_it_sent),
         cmocka_unit_test(silent_handshakes_do_not_outlive_the_server),
         cmocka_unit_test(plain_text_is_refused),
     };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "schema/protobuf.h"
 
 DecodeTarget decode_target(const Resource *resource) {
     return (DecodeTarget){resource->group, resource->version, resource->kind, resource->type};
@@ -119,11 +120,28 @@ static ApiStatus *check_kind(ApiRequest *request, const DecodeTarget *target, Va
     return NULL;
 }
 
+// A message can only be read as what it is: of another kind than `type`, the tree says no more than
+// the envelope does, which is enough to refuse it.
+static int parse_protobuf(Arena *arena, Str body, const Type *type, Value **ret, Str *ret_message) {
+    ProtobufEnvelope envelope;
+    *ret = value_new_object(arena);
+    int r = protobuf_open(arena, body, &envelope, ret_message);
+    if (r != 0)
+        return r;
+    if (!envelope.kind.len || str_eq(envelope.kind, type->name))
+        r = protobuf_decode(arena, type, envelope.raw, ret, ret_message);
+    value_set_str(arena, *ret, STR("kind"), envelope.kind);
+    value_set_str(arena, *ret, STR("apiVersion"), envelope.api_version);
+    return r == -EBADMSG ? DECODE_E_OBJECT : r;
+}
+
 int decode_parse(ApiRequest *request, InputFormat format, const Type *type, ValuePaths *duplicates,
                  Value **ret, Str *ret_message) {
     Arena *arena = request->arena;
     Str body = request->http->body;
     ParseError error = {0};
+    if (format == INPUT_PROTOBUF)
+        return parse_protobuf(arena, body, type, ret, ret_message);
     int r = format == INPUT_YAML ? value_parse_yaml(arena, body, duplicates, ret, &error)
                                  : value_parse_json(arena, body, duplicates, ret, &error);
     *ret_message = error.message.ptr ? error.message : STR("the body is too large");
@@ -138,12 +156,16 @@ static ApiStatus *parse(ApiRequest *request, const DecodeTarget *target, ValuePa
     Arena *arena = request->arena;
     InputFormat format;
     ApiStatus *refused = negotiate_input(request->http, &format);
+    if (!refused && format == INPUT_PROTOBUF && !protobuf_has_form(target->type))
+        refused = negotiate_refuse_input(arena, false);
     if (refused)
         return refused;
     Str message;
     int r = decode_parse(request, format, target->type, duplicates, ret, &message);
     if (r == -E2BIG)
         return status_too_large(arena, message);
+    if (r == DECODE_E_OBJECT)
+        return cannot_be_handled(arena, target, target->kind, target->version, message);
     if (r != 0)
         return unrecognized(request, target, message);
     if ((*ret)->kind == VALUE_NULL)

@@ -11,8 +11,10 @@ typedef struct DecodeTarget {
 } DecodeTarget;
 DecodeTarget decode_target(const Resource *resource);
 
-// The body as a tree of that type, not in normal form yet. Returns 0, or -EBADMSG or -E2BIG with
-// *ret_message.
+// The body as a tree of that type, not in normal form yet. Returns 0, or with *ret_message
+// -EBADMSG, -E2BIG, or DECODE_E_OBJECT when the kind was understood and the rest was not
+// (Protobuf).
+#define DECODE_E_OBJECT 1
 int decode_parse(ApiRequest *request, InputFormat format, const Type *type, ValuePaths *duplicates,
                  Value **ret, Str *ret_message) __attribute__((warn_unused_result));
 // The body (JSON, YAML or Protobuf by its Content-Type), checked to be of that kind; kind and

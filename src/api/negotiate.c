@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 #define MAX_CLAUSES 16
-#define ACCEPTED "application/json, application/yaml"
+#define TEXT_TYPES "application/json, application/yaml"
+#define ACCEPTED TEXT_TYPES ", " PROTOBUF_MEDIA_TYPE
 
 typedef struct Clause {
     Str type;
@@ -125,6 +126,13 @@ ApiStatus *negotiate_output(const HttpRequest *request, Output *ret) {
     return ret->kind == OUTPUT_TABLE ? read_include_object(request, ret) : NULL;
 }
 
+ApiStatus *negotiate_refuse_input(Arena *arena, bool protobuf) {
+#define UNKNOWN_INPUT                                                                              \
+    "the body of the request was in an unknown format - accepted media types include: "
+    return status_unsupported_media_type(arena, protobuf ? STR(UNKNOWN_INPUT ACCEPTED)
+                                                         : STR(UNKNOWN_INPUT TEXT_TYPES));
+}
+
 ApiStatus *negotiate_input(const HttpRequest *request, InputFormat *ret) {
     Str header = http_header(request, STR("Content-Type"));
     Str type = media_type(header);
@@ -136,8 +144,9 @@ ApiStatus *negotiate_input(const HttpRequest *request, InputFormat *ret) {
         *ret = INPUT_YAML;
         return NULL;
     }
-    return status_unsupported_media_type(
-        request->arena,
-        STR("the body of the request was in an unknown format - accepted media types "
-            "include: " ACCEPTED));
+    if (str_eq_nocase(type, STR(PROTOBUF_MEDIA_TYPE))) {
+        *ret = INPUT_PROTOBUF;
+        return NULL;
+    }
+    return negotiate_refuse_input(request->arena, true);
 }

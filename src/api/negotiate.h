@@ -1,10 +1,11 @@
 #pragma once
 // Which form the answer takes (the Accept header) and which form the body has (Content-Type), as
-// apiserver's negotiation does. Seapod speaks JSON and YAML; a client that lists Protobuf first
-// gets its next choice.
+// apiserver's negotiation does. A client that lists Protobuf among others gets its next choice.
 
 #include "http/message.h"
 #include "schema/status.h"
+
+#define PROTOBUF_MEDIA_TYPE "application/vnd.kubernetes.protobuf"
 
 typedef enum OutputKind {
     OUTPUT_OBJECT,
@@ -24,9 +25,11 @@ typedef struct Output {
 ApiStatus *negotiate_output(const HttpRequest *request, Output *ret)
     __attribute__((warn_unused_result));
 
-typedef enum InputFormat { INPUT_JSON, INPUT_YAML } InputFormat;
+typedef enum InputFormat { INPUT_JSON, INPUT_YAML, INPUT_PROTOBUF } InputFormat;
 ApiStatus *negotiate_input(const HttpRequest *request, InputFormat *ret)
     __attribute__((warn_unused_result));
+// 415. `protobuf`: whether the kind has a Protobuf form.
+ApiStatus *negotiate_refuse_input(Arena *arena, bool protobuf);
 
 // The header's media type without parameters ("application/json; charset=utf-8"), as sent.
 Str media_type(Str header);

@@ -150,8 +150,8 @@ static void free_pending(void *user) {
     buf_deinit(&((Pending *)user)->body);
 }
 
-Answer *call_start(Harness *harness, HttpClient *client, const char *method, const char *target,
-                   const char *body, const char *const *headers, HttpCall **ret_call) {
+static Answer *begin(Harness *harness, HttpClient *client, const char *method, const char *target,
+                     Str body, const char *const *headers, HttpCall **ret_call) {
     static const HttpCallEvents events = {
         .on_head = on_head, .on_data = on_data, .on_done = on_done};
     Pending *pending = arena_new_of(harness->arena, Pending);
@@ -168,7 +168,7 @@ Answer *call_start(Harness *harness, HttpClient *client, const char *method, con
     }
     if (!typed)
         list[n++] = (HttpHeader){STR("Content-Type"), STR("application/json")};
-    _bytes_unref_ Bytes *bytes = body ? bytes_new(body, strlen(body)) : NULL;
+    _bytes_unref_ Bytes *bytes = body.ptr ? bytes_new(body.ptr, body.len) : NULL;
     HttpCallSpec spec = {.method = str_from(method),
                          .target = str_from(target),
                          .headers = list,
@@ -180,14 +180,24 @@ Answer *call_start(Harness *harness, HttpClient *client, const char *method, con
     return pending->answer;
 }
 
-Answer *call_with(Harness *harness, HttpClient *client, const char *method, const char *target,
-                  const char *body, const char *const *headers) {
-    Answer *answer = call_start(harness, client, method, target, body, headers, NULL);
+Answer *call_start(Harness *harness, HttpClient *client, const char *method, const char *target,
+                   const char *body, const char *const *headers, HttpCall **ret_call) {
+    return begin(harness, client, method, target, str_from(body), headers, ret_call);
+}
+
+Answer *call_bytes(Harness *harness, HttpClient *client, const char *method, const char *target,
+                   Str body, const char *const *headers) {
+    Answer *answer = begin(harness, client, method, target, body, headers, NULL);
     for (int i = 0; i < 5000 && !answer->done; i++)
         harness_run(harness, NSEC_PER_MSEC);
     assert_true(answer->done);
     assert_int_equal(answer->error, 0);
     return answer;
+}
+
+Answer *call_with(Harness *harness, HttpClient *client, const char *method, const char *target,
+                  const char *body, const char *const *headers) {
+    return call_bytes(harness, client, method, target, str_from(body), headers);
 }
 
 Answer *call_as(Harness *harness, HttpClient *client, const char *method, const char *target,

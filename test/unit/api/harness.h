@@ -39,6 +39,9 @@ Answer *call_as(Harness *harness, HttpClient *client, const char *method, const 
 // With headers, a NULL-terminated list of name, value.
 Answer *call_with(Harness *harness, HttpClient *client, const char *method, const char *target,
                   const char *body, const char *const *headers);
+// The same with any bytes as the body.
+Answer *call_bytes(Harness *harness, HttpClient *client, const char *method, const char *target,
+                   Str body, const char *const *headers);
 Answer *call_patch(Harness *harness, const char *type, const char *target,
                    const char *body); // "merge", "json", "strategic-merge"
 Answer *call_start(Harness *harness, HttpClient *client, const char *method, const char *target,

@@ -148,7 +148,7 @@ static void test_media_types(void **state) {
     assert_refused(a, 415,
                    "the body of the request was in an unknown format - accepted media types "
                    "include: application/json, "
-                   "application/yaml");
+                   "application/yaml, application/vnd.kubernetes.protobuf");
     assert_string_equal(text_at(a, "reason"), "UnsupportedMediaType");
 }
 

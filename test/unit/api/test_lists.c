@@ -140,7 +140,7 @@ static void test_forms(void **state) {
     assert_string_equal(item_name(a, 0), "a");
     const char *const protobuf[] = {"Accept", "application/vnd.kubernetes.protobuf", NULL};
     a = call_with(h, h->admin, "GET", MAPS, NULL, protobuf);
-    assert_refused(a, 406, "only the following media types are accepted: application/json, application/yaml");
+    assert_refused(a, 406, "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
     const char *const either[] = {"Accept", "application/vnd.kubernetes.protobuf,application/json", NULL};
     assert_status(call_with(h, h->admin, "GET", MAPS, NULL, either), 200);
     a = call(h, "GET", MAPS "/a?pretty=true", NULL);

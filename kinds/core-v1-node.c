@@ -1,7 +1,7 @@
 // Nodes: SetDefaults_NodeStatus, the v1 conversion (podCIDR) and ValidateNode upstream.
 
-#include "base/quantity.h"
 #include "kinds/address.h"
+#include "kinds/resource_list.h"
 #include "kinds/rules.h"
 #include "kinds/tree.h"
 
@@ -78,18 +78,6 @@ static void validate_taints(FieldErrors *errors, const Value *node) {
         }
 }
 
-static bool is_whole(Str resource) {
-    // Resources that are counted in pieces (IsIntegerResourceName).
-    return str_eq(resource, STR("pods")) || str_eq(resource, STR("services")) ||
-           str_eq(resource, STR("replicationcontrollers")) ||
-           str_eq(resource, STR("resourcequotas")) || str_eq(resource, STR("secrets")) ||
-           str_eq(resource, STR("configmaps")) || str_eq(resource, STR("persistentvolumeclaims")) ||
-           str_eq(resource, STR("services.nodeports")) ||
-           str_eq(resource, STR("services.loadbalancers")) ||
-           (str_find(resource, '/') >= 0 && !str_starts_with(resource, STR("requests.")) &&
-            !str_starts_with(resource, STR("kubernetes.io/")));
-}
-
 static void validate_resources(FieldErrors *errors, const Value *node, const char *where,
                                Str name) {
     const Value *resources = value_at(node, where);
@@ -102,7 +90,7 @@ static void validate_resources(FieldErrors *errors, const Value *node, const cha
             continue; // refused when it was read
         if (quantity.nano < 0)
             field_invalid(errors, PATH(path, resource), text, "must be greater than or equal to 0");
-        if (is_whole(resource) && quantity_milli_value(quantity) % 1000)
+        if (resource_is_whole(errors->arena, resource) && quantity_milli_value(quantity) % 1000)
             field_invalid(errors, PATH(path, resource), text, "must be an integer");
     }
 }

@@ -1,6 +1,7 @@
 // What may change of a pod: ValidatePodUpdate upstream.
 
 #include "base/map.h"
+#include "kinds/kinds.h"
 #include "kinds/pod.h"
 #include "schema/value_index.h"
 
@@ -13,48 +14,11 @@ static const Path *at(Path *storage, Str name) {
 }
 #define SPEC(name) at(&(Path){0}, STR(name))
 
-static uint32_t count(const Value *list) {
-    return list && list->kind == VALUE_ARRAY ? list->n : 0;
-}
-
-// ---- annotations (ValidatePodSpecificAnnotationUpdates)
-
-#define APPARMOR STR("container.apparmor.security.beta.kubernetes.io/")
-#define MIRROR STR("kubernetes.io/config.mirror")
-
-static void refuse_annotations(FieldErrors *errors, const Value *these, const Value *others,
-                               bool added) {
-    const Path *path = PATH(PATH(NULL, STR("metadata")), STR("annotations"));
-    for (uint32_t i = 0; these && these->kind == VALUE_OBJECT && i < these->n; i++) {
-        Str key = these->members[i].key;
-        bool apparmor = str_starts_with(key, APPARMOR);
-        if (!apparmor && !str_eq(key, MIRROR))
-            continue;
-        const Value *other = value_get(others, key);
-        if (other && (added || value_equal(other, these->members[i].value)))
-            continue;
-        field_forbidden(errors, PATH_KEY(path, key),
-                        apparmor && added ? "may not add AppArmor annotations"
-                        : apparmor        ? "may not remove or update AppArmor annotations"
-                        : added           ? "may not add mirror pod annotation"
-                                          : "may not remove or update mirror pod annotation");
-    }
-}
-
-void pod_validate_annotation_update(FieldErrors *errors, const Value *pod, const Value *old) {
-    const Value *now = value_at(pod, "metadata.annotations");
-    const Value *before = value_at(old, "metadata.annotations");
-    if (value_equal(now, before))
-        return;
-    refuse_annotations(errors, before, now, false);
-    refuse_annotations(errors, now, before, true);
-}
-
 // ---- fields that may change
 
 // False when nothing more can be compared. A missing image is the table's to report.
 static bool check_containers(FieldErrors *errors, const Value *pod, const Value *old, Str which) {
-    if (count(in_spec(pod, which)) == count(in_spec(old, which)))
+    if (list_count(in_spec(pod, which)) == list_count(in_spec(old, which)))
         return true;
     field_forbidden(errors, PATH(&pod_spec_path, which),
                     "pod updates may not add or remove containers");
@@ -89,9 +53,9 @@ static void check_tolerations(FieldErrors *errors, const Value *pod, const Value
     const Value *before = in_spec(old, STR("tolerations"));
     if (value_equal(now, before))
         return;
-    for (uint32_t i = 0; i < count(before); i++) {
+    for (uint32_t i = 0; i < list_count(before); i++) {
         bool found = false;
-        for (uint32_t j = 0; j < count(now) && !found; j++)
+        for (uint32_t j = 0; j < list_count(now) && !found; j++)
             found = same_toleration(before->items[i], now->items[j]);
         if (found)
             continue;
@@ -104,12 +68,12 @@ static void check_tolerations(FieldErrors *errors, const Value *pod, const Value
 static void check_gates(FieldErrors *errors, const Value *pod, const Value *old) {
     const Value *now = in_spec(pod, STR("schedulingGates"));
     const Value *before = in_spec(old, STR("schedulingGates"));
-    if (!count(now) || value_equal(now, before))
+    if (!list_count(now) || value_equal(now, before))
         return;
     _map_free_ Map *known = map_new();
-    for (uint32_t i = 0; i < count(before); i++)
+    for (uint32_t i = 0; i < list_count(before); i++)
         map_put(known, value_string_at(before->items[i], "name"), known);
-    for (uint32_t i = 0; i < count(now); i++) {
+    for (uint32_t i = 0; i < list_count(now); i++) {
         Str name = value_string_at(now->items[i], "name");
         if (map_get(known, name))
             continue;
@@ -139,9 +103,9 @@ static void check_node_selector(FieldErrors *errors, const Value *now, const Val
 
 static bool has_only_additions(const Value *now, const Value *old, Str list) {
     const Value *after = value_get(now, list), *before = value_get(old, list);
-    if (count(after) < count(before))
+    if (list_count(after) < list_count(before))
         return false;
-    for (uint32_t i = 0; i < count(before); i++)
+    for (uint32_t i = 0; i < list_count(before); i++)
         if (!value_equal(before->items[i], after->items[i]))
             return false;
     return true;
@@ -162,16 +126,19 @@ static void check_node_affinity(FieldErrors *errors, const Value *now, const Val
                                  STR("requiredDuringSchedulingIgnoredDuringExecution")),
                             STR("nodeSelectorTerms"));
     const Value *before = value_at(old, where), *after = value_at(now, where);
-    if (count(before) && count(before) != count(after)) {
-        field_invalid_value(errors, path, after,
-                            "no additions/deletions to non-empty NodeSelectorTerms list are "
-                            "allowed");
+    if (list_count(before) && list_count(before) != list_count(after)) {
+        field_invalid_value(
+            errors, path, pod_internal_shapes(errors->arena, kinds_type_NodeSelectorTerm(), after),
+            "no additions/deletions to non-empty NodeSelectorTerms list are "
+            "allowed");
         return;
     }
-    for (uint32_t i = 0; i < count(before); i++)
+    for (uint32_t i = 0; i < list_count(before); i++)
         if (!term_has_only_additions(after->items[i], before->items[i]))
-            field_invalid_value(errors, PATH_INDEX(path, i), after->items[i],
-                                "only additions are allowed (no mutations or deletions)");
+            field_invalid_value(
+                errors, PATH_INDEX(path, i),
+                pod_internal_shape(errors->arena, kinds_type_NodeSelectorTerm(), after->items[i]),
+                "only additions are allowed (no mutations or deletions)");
 }
 
 // ---- everything else must stay
@@ -186,7 +153,7 @@ static void keep(Arena *arena, Value *spec, const Value *old, Str name) {
 
 static void keep_images(Arena *arena, Value *spec, const Value *old, Str which) {
     const Value *now = value_get(spec, which), *before = value_get(old, which);
-    for (uint32_t i = 0; i < count(now) && i < count(before); i++)
+    for (uint32_t i = 0; i < list_count(now) && i < list_count(before); i++)
         keep(arena, now->items[i], before->items[i], STR("image"));
 }
 

@@ -1,3 +1,5 @@
+// See pkg/apis/core/helper/helpers.go upstream for the kinds of names.
+
 #include "kinds/resource_list.h"
 
 #include "schema/format.h"
@@ -102,8 +104,54 @@ bool resource_can_overcommit(Str name) {
     return resource_is_native(name) && !resource_is_hugepages(name);
 }
 
-bool resource_is_extended(Str name) {
-    return !resource_is_native(name) && !str_starts_with(name, STR("requests."));
+bool resource_is_extended(Arena *arena, Str name) {
+    if (resource_is_native(name) || str_starts_with(name, STR("requests.")))
+        return false;
+    Str parts[] = {STR("requests."), name}; // as quotas call it
+    return format_check(arena, FORMAT_LABEL_KEY, arena_concat(arena, parts, 2, STR(""))).n == 0;
+}
+
+#define NAME(text)                                                                                 \
+    { text, sizeof text - 1 }
+// Those counted in pieces come first.
+static const Str standard[] = {
+    NAME("pods"),
+    NAME("resourcequotas"),
+    NAME("services"),
+    NAME("replicationcontrollers"),
+    NAME("secrets"),
+    NAME("configmaps"),
+    NAME("persistentvolumeclaims"),
+    NAME("services.nodeports"),
+    NAME("services.loadbalancers"),
+    NAME("cpu"),
+    NAME("memory"),
+    NAME("ephemeral-storage"),
+    NAME("requests.cpu"),
+    NAME("requests.memory"),
+    NAME("requests.ephemeral-storage"),
+    NAME("limits.cpu"),
+    NAME("limits.memory"),
+    NAME("limits.ephemeral-storage"),
+    NAME("storage"),
+    NAME("requests.storage"),
+};
+#define N_WHOLE 9
+
+static bool is_among(Str name, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(name, standard[i]))
+            return true;
+    return false;
+}
+
+bool resource_is_whole(Arena *arena, Str name) {
+    return is_among(name, N_WHOLE) || resource_is_extended(arena, name);
+}
+
+bool resource_is_standard(Str name) {
+    return is_among(name, sizeof standard / sizeof *standard) || resource_is_hugepages(name) ||
+           str_starts_with(name, STR("requests.hugepages-"));
 }
 
 bool resource_is_pod_level(Str name) {

@@ -23,7 +23,11 @@ const ResourceSum *resource_sum(const ResourceSums *sums, Str name); // NULL whe
 bool resource_is_native(Str name);
 bool resource_is_hugepages(Str name);
 // A prefix that is not kubernetes.io's (IsExtendedResourceName).
-bool resource_is_extended(Str name);
+bool resource_is_extended(Arena *arena, Str name);
+// Counted in pieces (IsIntegerResourceName).
+bool resource_is_whole(Arena *arena, Str name);
+// Known without a prefix (IsStandardResourceName).
+bool resource_is_standard(Str name);
 // Of the native ones, what may be used beyond the request (IsOvercommitAllowed).
 bool resource_can_overcommit(Str name);
 // What a pod as a whole may ask for: cpu, memory, hugepages.

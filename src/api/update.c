@@ -251,6 +251,9 @@ static void prepare_update(Update *update) {
     split_status(update);
     if (resource->rules && resource->rules->prepare && !request->info.subresource.len)
         resource->rules->prepare(arena, update->object, update->old);
+    if (resource->rules && resource->rules->prepare_status &&
+        str_eq(request->info.subresource, STR("status")))
+        resource->rules->prepare_status(arena, update->object, update->old);
     meta_carry_over(arena, update->object, update->old);
     if (!str_eq(request->info.subresource, STR("status")))
         set_generation(update);

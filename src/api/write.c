@@ -62,7 +62,7 @@ ApiStatus *write_validate(ApiRequest *request, const ServedResource *served, con
         return status_invalid(request->arena, resource->group, resource->kind, meta_name(object),
                               &errors);
     ValuePaths warnings = {0};
-    if (resource->rules && resource->rules->warn)
+    if (resource->rules && resource->rules->warn && !(old && resource->rules->warn_on_create))
         resource->rules->warn(request->arena, object, &warnings);
     for (size_t i = 0; i < warnings.n; i++)
         request_warn(request, warnings.paths[i]);

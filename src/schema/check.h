@@ -74,7 +74,7 @@ void schema_default_type(Arena *arena, const Type *type, Value *object); // a ne
 
 // Step 3. Metadata (of stored resources), the table's rules (required, enum, range, format, length,
 // uniqueness in list-maps and sets, immutability against `old`, which is NULL on create) and then
-// the `validate` functions, and `validate_update` when there is an `old`.
+// the `validate` functions, and `validate_create` or, when there is an `old`, `validate_update`.
 void schema_validate(FieldErrors *errors, const Resource *resource, const Value *object,
                      const Value *old);
 // The same for a nested type, for callers that hold a part (a template).
@@ -98,10 +98,14 @@ typedef struct ResourceRules {
     // Before validation of a create (old == NULL) or an update: clears what clients may not set, carries
     // over what they may not change (the registry strategies' PrepareForCreate / PrepareForUpdate).
     void (*prepare)(Arena *arena, Value *object, const Value *old);
+    // The same before a write to the status endpoint, which changes nothing else.
+    void (*prepare_status)(Arena *arena, Value *object, const Value *old);
     void (*validate)(FieldErrors *errors, const Value *object);
+    void (*validate_create)(FieldErrors *errors, const Value *object); // of new ones alone
     void (*validate_update)(FieldErrors *errors, const Value *object, const Value *old);
     void (*validate_status_update)(FieldErrors *errors, const Value *object, const Value *old);
     FieldFormat name_format; // FORMAT_NONE: DNS subdomain
     // Warnings for the client (deprecated fields, duplicate env names), or NULL.
     void (*warn)(Arena *arena, const Value *object, ValuePaths *warnings);
+    bool warn_on_create; // and not on updates
 } ResourceRules;

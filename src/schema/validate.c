@@ -255,6 +255,8 @@ void schema_validate(FieldErrors *errors, const Resource *resource, const Value 
         return;
     if (rules->validate)
         rules->validate(errors, object);
+    if (!old && rules->validate_create)
+        rules->validate_create(errors, object);
     if (old && rules->validate_update)
         rules->validate_update(errors, object, old);
 }

@@ -157,8 +157,10 @@ static void test_table_rules(void **state) {
     assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{\"containerPort\":80}"),
                         "");
     assert_string_equal(
-        check_type(arena, kinds_type_ContainerPort(), "{}"),
-        "x.containerPort: Invalid value: 0: must be between 1 and 65535, inclusive\n");
+        check_type(arena, kinds_type_GRPCAction(), "{}"),
+        "x.port: Invalid value: 0: must be between 1 and 65535, inclusive\n");
+    assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{\"containerPort\":0}"),
+                        "x.containerPort: Required value\n");
     assert_string_equal(
         check_type(arena, kinds_type_ContainerPort(),
                    "{\"containerPort\":70000,\"protocol\":\"tcp\",\"name\":\"No_Port\"}"),

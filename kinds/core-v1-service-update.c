@@ -59,6 +59,8 @@ static void keep_allocated(Arena *arena, Value *service, const Value *old) {
             take(arena, spec, old_spec, "clusterIP");
         if (!tree_count(spec, "clusterIPs") && same_field(service, old, "clusterIP"))
             take(arena, spec, old_spec, "clusterIPs");
+        if (!tree_count(spec, "ipFamilies") && same_field(service, old, "clusterIPs"))
+            take(arena, spec, old_spec, "ipFamilies");
     }
     if (service_needs_node_port(service) && service_needs_node_port(old))
         keep_node_ports(arena, service, old);

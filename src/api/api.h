@@ -22,6 +22,9 @@ typedef struct ApiConfig {
     Str advertise_address; // the `kubernetes` service's endpoint
     uint16_t advertise_port;
     const char *audit_log; // NULL: none
+    // Upstream's --enable-garbage-collector: whether somebody takes the finalizers orphan and
+    // foregroundDeletion off again. Without that they are not put on, since nothing would ever go.
+    bool garbage_collector;
     // How to reach a node's endpoint (/containerLogs, /exec...): NULL answers mean "use the address
     // and port in the Node object, over TLS".
     HttpClient *(*node_client)(void *user, Str node_name);

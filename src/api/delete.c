@@ -149,6 +149,8 @@ static void set_finalizer(Deletion *deletion, Str finalizer, bool wanted) {
 // What the garbage collector has to do first becomes a finalizer.
 static void set_propagation(Deletion *deletion) {
     const DeleteOptions *options = &deletion->options;
+    if (!deletion->request->api->config.garbage_collector)
+        return;
     bool orphan = meta_has_finalizer(deletion->object, ORPHAN);
     bool foreground = meta_has_finalizer(deletion->object, FOREGROUND);
     if (options->has_orphan) {

@@ -7,6 +7,7 @@
 
 #include "api/meta.h"
 #include "api/server.h"
+#include "api/service_families.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -365,7 +366,11 @@ void write_reserve(ApiRequest *request, const ServedResource *served, Value *obj
     Reserve *reserve = arena_new_of(request->arena, Reserve);
     *reserve =
         (Reserve){.request = request, .object = object, .old = old, .then = then, .user = user};
-    go_on(reserve);
+    ApiStatus *refused = service_init_families(request->arena, object, old);
+    if (refused)
+        refuse(reserve, refused);
+    else
+        go_on(reserve);
 }
 
 // ---- releasing

@@ -44,6 +44,7 @@ static void start(Harness *harness) {
         .cluster_dns = STR("10.43.0.10"),
         .advertise_address = STR("192.0.2.1"),
         .advertise_port = 6443,
+        .garbage_collector = harness->garbage_collector,
     };
     ready = (Ready){0};
     assert_int_equal(api_new(&config, on_ready, &ready, &harness->api), 0);

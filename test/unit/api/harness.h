@@ -9,8 +9,9 @@ typedef struct Harness {
     Loop *loop;
     Store *store;
     Api *api;
-    Arena *arena;      // of answers; lives as long as the harness
-    HttpClient *admin; // system:masters
+    Arena *arena;           // of answers; lives as long as the harness
+    HttpClient *admin;      // system:masters
+    bool garbage_collector; // of the API's configuration, from the next harness_restart() on
 } Harness;
 
 typedef struct Answer {

@@ -202,6 +202,54 @@ static void test_cluster_ips(void **state) {
     assert_status(make_service(h, "e", ""), 201);
 }
 
+static const char *families_of(Harness *h, const Answer *answer) {
+    Buf buf = BUF_INIT(4096);
+    Value *families = value_at(answer->json, "spec.ipFamilies");
+    if (families)
+        value_write_json(families, &buf);
+    const char *text = arena_cstr(h->arena, buf_view(&buf));
+    buf_deinit(&buf);
+    return text;
+}
+
+// pkg/registry/core/service/storage/alloc.go, initIPFamilyFields
+static void test_ip_families(void **state) {
+    Harness *h = *state;
+    Answer *a = make_service(h, "a", "");
+    assert_string_equal(text_at(a, "spec.ipFamilyPolicy"), "SingleStack");
+    assert_string_equal(families_of(h, a), "[\"IPv4\"]");
+    Answer *put = call(h, "PUT", SERVICES "/a",
+                       "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"ports\":[{\"port\":81}]}}");
+    assert_status(put, 200);
+    assert_string_equal(families_of(h, put), "[\"IPv4\"]");
+    Answer *prefer = make_service(h, "b", ",\"ipFamilyPolicy\":\"PreferDualStack\"");
+    assert_status(prefer, 201);
+    assert_string_equal(families_of(h, prefer), "[\"IPv4\"]");
+    Answer *headless = make_service(h, "c", ",\"clusterIP\":\"None\"");
+    assert_string_equal(text_at(headless, "spec.ipFamilyPolicy"), "RequireDualStack");
+    assert_string_equal(families_of(h, headless), "[\"IPv4\",\"IPv6\"]");
+    Answer *selects = make_service(h, "d", ",\"clusterIP\":\"None\",\"selector\":{\"a\":\"b\"}");
+    assert_string_equal(text_at(selects, "spec.ipFamilyPolicy"), "SingleStack");
+    assert_string_equal(families_of(h, selects), "[\"IPv4\"]");
+    Answer *named = make_service(h, "e", ",\"type\":\"ExternalName\",\"externalName\":\"x.org\"");
+    assert_status(named, 201);
+    assert_string_equal(families_of(h, named), "");
+    assert_refused(make_service(h, "f", ",\"ipFamilyPolicy\":\"RequireDualStack\""), 422,
+                   "Service \"f\" is invalid: spec.ipFamilyPolicy: Invalid value: "
+                   "\"RequireDualStack\": this cluster is not configured for dual-stack services");
+    assert_refused(make_service(h, "f", ",\"ipFamilies\":[\"IPv6\"]"), 422,
+                   "Service \"f\" is invalid: spec.ipFamilies[0]: Invalid value: \"IPv6\": not "
+                   "configured on this cluster");
+    assert_refused(make_service(h, "f", ",\"ipFamilies\":[\"IPv4\",\"IPv6\"]"), 422,
+                   "Service \"f\" is invalid: spec.ipFamilyPolicy: Invalid value: \"SingleStack\": "
+                   "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are "
+                   "specified");
+    assert_refused(
+        make_service(h, "f", ",\"clusterIP\":\"fd00::1\""), 422,
+        "Service \"f\" is invalid: spec.clusterIPs[0]: Invalid value: [\"fd00::1\"]: IPv6 "
+        "is not configured on this cluster");
+}
+
 static void test_node_ports(void **state) {
     Harness *h = *state;
     Answer *a = make_service(h, "a", ",\"type\":\"NodePort\"");
@@ -358,6 +406,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_graceful_deletion, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eviction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cluster_ips, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ip_families, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node_ports, setup, teardown),
         cmocka_unit_test_setup_teardown(test_allocation_repair, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_and_exec, setup, teardown),

@@ -196,7 +196,12 @@ static void test_finalizers(void **state) {
     assert_refused(again, 409, "object is being deleted: configmaps \"a\" already exists");
     assert_status(call_patch(h, "merge", MAPS "/a", "{\"metadata\":{\"finalizers\":null}}"), 200);
     assert_status(call(h, "GET", MAPS "/a", NULL), 404);
-    // Propagation is the garbage collector's business: it becomes a finalizer.
+    // Propagation is the garbage collector's business: it becomes a finalizer, where there is one.
+    make_map(h, "b");
+    assert_status(call(h, "DELETE", MAPS "/b", "{\"propagationPolicy\":\"Orphan\"}"), 200);
+    assert_status(call(h, "GET", MAPS "/b", NULL), 404);
+    h->garbage_collector = true;
+    harness_restart(h);
     make_map(h, "b");
     Answer *foreground = call(h, "DELETE", MAPS "/b", "{\"propagationPolicy\":\"Foreground\"}");
     assert_status(foreground, 200);

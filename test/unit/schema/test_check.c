@@ -156,9 +156,8 @@ static void test_table_rules(void **state) {
     _arena_free_ Arena *arena = arena_new();
     assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{\"containerPort\":80}"),
                         "");
-    assert_string_equal(
-        check_type(arena, kinds_type_GRPCAction(), "{}"),
-        "x.port: Invalid value: 0: must be between 1 and 65535, inclusive\n");
+    assert_string_equal(check_type(arena, kinds_type_GRPCAction(), "{}"),
+                        "x.port: Invalid value: 0: must be between 1 and 65535, inclusive\n");
     assert_string_equal(check_type(arena, kinds_type_ContainerPort(), "{\"containerPort\":0}"),
                         "x.containerPort: Required value\n");
     assert_string_equal(

@@ -14,7 +14,8 @@ static Value *read_object(Arena *arena, const Resource *resource, Str text) {
     Value *object;
     ParseError error;
     Str message;
-    if (value_parse_json(arena, text, NULL, &object, &error) || object->kind != VALUE_OBJECT ||
+    if (!text.ptr || value_parse_json(arena, text, NULL, &object, &error) ||
+        object->kind != VALUE_OBJECT ||
         schema_normalize(arena, resource->type, object, NULL, &message))
         return NULL;
     value_at_make(arena, object, "metadata"); // as the API server does
@@ -35,6 +36,8 @@ static void check(Arena *arena, const Resource *resource, const Value *object, c
 }
 
 static void prepare(Arena *arena, const Resource *resource, Value *object, const Value *old) {
+    if (old && resource->rules && resource->rules->prepare_status)
+        resource->rules->prepare_status(arena, object, old);
     if (resource->rules && resource->rules->prepare)
         resource->rules->prepare(arena, object, old);
 }

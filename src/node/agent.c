@@ -112,6 +112,23 @@ static void count_orphan(void *user, const Sandbox *sandbox) {
                                  NULL);
 }
 
+typedef struct Search {
+    Str id;
+    bool found;
+} Search;
+
+static void compare_id(void *user, const RuntimeContainer *container) {
+    Search *search = user;
+    search->found |= str_eq(container->id, search->id);
+}
+
+static bool is_known_container(void *user, Str container_id) {
+    NodeAgent *agent = user;
+    Search search = {.id = container_id};
+    agent->runtime->ops->each_container(agent->runtime, compare_id, &search);
+    return search.found;
+}
+
 static void on_synced(void *user) {
     NodeAgent *agent = user;
     _arena_free_ Arena *arena = arena_new();
@@ -120,6 +137,7 @@ static void on_synced(void *user) {
     agent->runtime->ops->each_sandbox(agent->runtime, count_orphan, &orphans);
     agent->network->ops->retain(agent->network, orphans.known, orphans.n_known);
     pod_volumes_sweep(agent);
+    images_retain(agent->images, is_known_container, agent);
     log_info("node", "pods adopted", "pods=%zu", map_count(agent->workers));
 }
 
@@ -205,6 +223,7 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
     list_init(&agent->log_readers);
     agent->events = event_recorder_new(agent->client, STR("kubelet"), agent->config.name);
     agent->images = images_new(agent);
+    images_import_directory(agent->images);
     agent->references = references_new(agent);
     agent->runtime->events = &events;
     agent->runtime->events_user = agent;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -60,7 +61,8 @@ struct Images {
 Images *images_new(NodeAgent *agent) {
     Images *images = memory_new(Images);
     images->agent = agent;
-    images->store_error = image_store_open(arena_cstr(agent->arena, agent->config.data_directory), &images->store);
+    images->store_error =
+        image_store_open(arena_cstr(agent->arena, agent->config.data_directory), &images->store);
     if (images->store_error)
         log_error("node", "image store not usable", "error=%d", images->store_error);
     images->troubles = map_new();
@@ -85,15 +87,18 @@ void images_free(Images *images) {
     free(images);
 }
 
-// Answers ------------------------------------------------------------------------------------------
+// Answers
+// ------------------------------------------------------------------------------------------
 
-static void __attribute__((format(printf, 4, 5))) request_event(ImageRequest *request, const char *type, const char *reason,
-                                                                const char *format, ...) {
+static void __attribute__((format(printf, 4, 5)))
+request_event(ImageRequest *request, const char *type, const char *reason, const char *format,
+              ...) {
     va_list args;
     va_start(args, format);
     Str message = arena_vprintf(request->arena, format, args);
     va_end(args);
-    event_record(request->images->agent->events, &request->target, type, reason, "%.*s", STR_ARG(message));
+    event_record(request->images->agent->events, &request->target, type, reason, "%.*s",
+                 STR_ARG(message));
 }
 
 static void deliver(void *user) {
@@ -108,7 +113,8 @@ static void answer(ImageRequest *request) {
 }
 
 static void refuse(ImageRequest *request, Str reason, Str message, int64_t retry_after) {
-    request->result = (ImageResult){.reason = reason, .message = message, .retry_after = retry_after};
+    request->result =
+        (ImageResult){.reason = reason, .message = message, .retry_after = retry_after};
     answer(request);
 }
 
@@ -117,13 +123,16 @@ static int find(ImageRequest *request) {
     if (images->store_error)
         return images->store_error;
     Image *image = arena_new_of(request->arena, Image);
-    int error = image_store_resolve(images->store, request->arena, request->reference, false, image);
+    int error =
+        image_store_resolve(images->store, request->arena, request->reference, false, image);
     if (!error)
-        request->result = (ImageResult){.ok = true, .image = image, .reference = request->reference};
+        request->result =
+            (ImageResult){.ok = true, .image = image, .reference = request->reference};
     return error;
 }
 
-// Pulling ------------------------------------------------------------------------------------------
+// Pulling
+// ------------------------------------------------------------------------------------------
 
 static void forget_trouble(Images *images, Str key) {
     Trouble *trouble = map_remove(images->troubles, key);
@@ -163,13 +172,17 @@ static void remember_trouble(ImageRequest *request, Str message) {
 static void pulled(ImageRequest *request, Pull *pull) {
     int error = find(request);
     if (error) {
-        refuse(request, STR("ErrImagePull"), STR("the image was pulled but is not in the store"), SHOW_ERROR);
+        refuse(request, STR("ErrImagePull"), STR("the image was pulled but is not in the store"),
+               SHOW_ERROR);
         return;
     }
     forget_trouble(request->images, request->trouble_key);
-    int64_t took = (loop_wall(request->images->agent->loop) - pull->started) / NSEC_PER_MSEC * NSEC_PER_MSEC;
+    int64_t took =
+        (loop_wall(request->images->agent->loop) - pull->started) / NSEC_PER_MSEC * NSEC_PER_MSEC;
     Str duration = time_go_duration(request->arena, took);
-    request_event(request, "Normal", "Pulled", "Successfully pulled image \"%.*s\" in %.*s (%.*s including waiting). Image size: %llu bytes.",
+    request_event(request, "Normal", "Pulled",
+                  "Successfully pulled image \"%.*s\" in %.*s (%.*s including waiting). Image "
+                  "size: %llu bytes.",
                   STR_ARG(request->wanted), STR_ARG(duration), STR_ARG(duration),
                   (unsigned long long)request->result.image->size);
     answer(request);
@@ -178,7 +191,8 @@ static void pulled(ImageRequest *request, Pull *pull) {
 static void pull_failed(ImageRequest *request, Str why) {
     Str message = arena_str(request->arena, why);
     remember_trouble(request, message);
-    request_event(request, "Warning", "Failed", "Failed to pull image \"%.*s\": %.*s", STR_ARG(request->wanted), STR_ARG(message));
+    request_event(request, "Warning", "Failed", "Failed to pull image \"%.*s\": %.*s",
+                  STR_ARG(request->wanted), STR_ARG(message));
     refuse(request, STR("ErrImagePull"), message, SHOW_ERROR);
 }
 
@@ -193,7 +207,8 @@ static void on_pulled(void *user, const SpawnResult *result) {
     Pull *pull = user;
     pull->child = NULL;
     list_remove(&pull->link);
-    bool good = !result->error && !result->timed_out && WIFEXITED(result->status) && WEXITSTATUS(result->status) == 0;
+    bool good = !result->error && !result->timed_out && WIFEXITED(result->status) &&
+                WEXITSTATUS(result->status) == 0;
     Str why = result->error       ? STR("seapod-image could not be run")
               : result->timed_out ? STR("the pull took longer than an hour")
                                   : last_line(result->stderr_data);
@@ -240,7 +255,8 @@ static void start_pull(ImageRequest *request) {
     argv[n++] = arena_cstr(request->arena, reference);
     argv[n] = NULL;
     SpawnSpec spec = {.argv = argv};
-    pull->child = spawn_run(agent->loop, &spec, STR_NONE, MAX_OUTPUT, PULL_TIMEOUT, on_pulled, pull);
+    pull->child =
+        spawn_run(agent->loop, &spec, STR_NONE, MAX_OUTPUT, PULL_TIMEOUT, on_pulled, pull);
 }
 
 static void pull(ImageRequest *request) {
@@ -249,10 +265,11 @@ static void pull(ImageRequest *request) {
     int64_t now = loop_wall(images->agent->loop);
     int64_t wait = trouble ? backoff_remaining(&trouble->backoff, trouble->failed_at, now) : 0;
     if (wait > 0) {
-        request_event(request, "Normal", "BackOff", "Back-off pulling image \"%.*s\"", STR_ARG(request->wanted));
+        request_event(request, "Normal", "BackOff", "Back-off pulling image \"%.*s\"",
+                      STR_ARG(request->wanted));
         refuse(request, STR("ImagePullBackOff"),
-               arena_printf(request->arena, "Back-off pulling image \"%.*s\": ErrImagePull: %.*s", STR_ARG(request->wanted),
-                            STR_ARG(trouble->message)),
+               arena_printf(request->arena, "Back-off pulling image \"%.*s\": ErrImagePull: %.*s",
+                            STR_ARG(request->wanted), STR_ARG(trouble->message)),
                wait);
         return;
     }
@@ -267,14 +284,15 @@ static void pull(ImageRequest *request) {
     start_pull(request);
 }
 
-// Asking -------------------------------------------------------------------------------------------
+// Asking
+// -------------------------------------------------------------------------------------------
 
 static void decide(ImageRequest *request, Str policy) {
     ImageReference reference;
     Str message;
     if (reference_parse(request->arena, request->wanted, &reference, &message) != 0) {
-        message = arena_printf(request->arena, "Failed to apply default image tag \"%.*s\": %.*s", STR_ARG(request->wanted),
-                               STR_ARG(message));
+        message = arena_printf(request->arena, "Failed to apply default image tag \"%.*s\": %.*s",
+                               STR_ARG(request->wanted), STR_ARG(message));
         request_event(request, "Warning", "InspectFailed", "%.*s", STR_ARG(message));
         refuse(request, STR("InvalidImageName"), message, 0);
         return;
@@ -283,16 +301,20 @@ static void decide(ImageRequest *request, Str policy) {
     int error = find(request);
     bool present = error == 0;
     if (error && error != IMAGE_STORE_E_NOT_FOUND) {
-        message = arena_printf(request->arena, "Failed to inspect image \"%.*s\": %s", STR_ARG(request->wanted),
+        message = arena_printf(request->arena, "Failed to inspect image \"%.*s\": %s",
+                               STR_ARG(request->wanted),
                                error < 0 ? strerror(-error) : "the image store cannot be read");
         request_event(request, "Warning", "InspectFailed", "%.*s", STR_ARG(message));
         refuse(request, STR("ImageInspectError"), message, 0);
     } else if (present && !str_eq(policy, STR("Always"))) {
-        request_event(request, "Normal", "Pulled", "Container image \"%.*s\" already present on machine and can be accessed by the pod",
-                      STR_ARG(request->wanted));
+        request_event(
+            request, "Normal", "Pulled",
+            "Container image \"%.*s\" already present on machine and can be accessed by the pod",
+            STR_ARG(request->wanted));
         answer(request);
     } else if (str_eq(policy, STR("Never"))) {
-        message = arena_printf(request->arena, "Container image \"%.*s\" is not present with pull policy of Never",
+        message = arena_printf(request->arena,
+                               "Container image \"%.*s\" is not present with pull policy of Never",
                                STR_ARG(request->wanted));
         request_event(request, "Warning", "ErrImageNeverPull", "%.*s", STR_ARG(message));
         refuse(request, STR("ErrImageNeverPull"), message, 0);
@@ -300,8 +322,9 @@ static void decide(ImageRequest *request, Str policy) {
         pull(request);
 }
 
-ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container, Str field_path,
-                            void (*done)(void *user, const ImageResult *result), void *user) {
+ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container,
+                            Str field_path, void (*done)(void *user, const ImageResult *result),
+                            void *user) {
     Arena *arena = arena_new();
     ImageRequest *request = arena_new_of(arena, ImageRequest);
     request->images = images;
@@ -309,14 +332,16 @@ ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *con
     request->done = done;
     request->user = user;
     request->wanted = arena_str(arena, container->image);
-    request->trouble_key = arena_printf(arena, "%.*s %.*s", STR_ARG(pod->metadata.uid), STR_ARG(container->image));
-    request->target = (EventTarget){.api_version = STR("v1"),
-                                    .kind = STR("Pod"),
-                                    .namespace_ = arena_str(arena, pod->metadata.namespace),
-                                    .name = arena_str(arena, pod->metadata.name),
-                                    .uid = arena_str(arena, pod->metadata.uid),
-                                    .resource_version = arena_str(arena, pod->metadata.resource_version),
-                                    .field_path = arena_str(arena, field_path)};
+    request->trouble_key =
+        arena_printf(arena, "%.*s %.*s", STR_ARG(pod->metadata.uid), STR_ARG(container->image));
+    request->target =
+        (EventTarget){.api_version = STR("v1"),
+                      .kind = STR("Pod"),
+                      .namespace_ = arena_str(arena, pod->metadata.namespace),
+                      .name = arena_str(arena, pod->metadata.name),
+                      .uid = arena_str(arena, pod->metadata.uid),
+                      .resource_version = arena_str(arena, pod->metadata.resource_version),
+                      .field_path = arena_str(arena, field_path)};
     decide(request, container->image_pull_policy);
     return request;
 }
@@ -338,4 +363,40 @@ int images_pin(Images *images, Str container_id, const Image *image) {
 void images_unpin(Images *images, Str container_id) {
     if (!images->store_error && image_store_unpin(images->store, container_id) != 0)
         log_warn("node", "image not unpinned", "container=%.*s", STR_ARG(container_id));
+}
+
+void images_retain(Images *images, bool (*is_known)(void *user, Str container_id), void *user) {
+    _arena_free_ Arena *arena = arena_new();
+    ImageStrings names;
+    if (images->store_error || image_store_pins(images->store, arena, &names) != 0)
+        return;
+    for (size_t i = 0; i < names.n; i++)
+        if (!is_known(user, names.items[i]))
+            images_unpin(images, names.items[i]);
+}
+
+static void on_imported(void *user, const SpawnResult *result) {
+    Str last = last_line(result->stderr_data);
+    if (result->error || !WIFEXITED(result->status) || WEXITSTATUS(result->status) != 0)
+        log_warn("node", "not every archive in images/ was imported", "message=\"%.*s\"",
+                 STR_ARG(last));
+}
+
+void images_import_directory(Images *images) {
+    NodeAgent *agent = images->agent;
+    _arena_free_ Arena *arena = arena_new();
+    const char *data = arena_cstr(arena, agent->config.data_directory);
+    const char *directory = arena_printf(arena, "%s/images", data).ptr;
+    if (access(directory, R_OK) != 0)
+        return;
+    const char *argv[] = {arena_cstr(arena, agent->config.image_program),
+                          "import",
+                          "--new",
+                          "--quiet",
+                          "--data-dir",
+                          data,
+                          directory,
+                          NULL};
+    SpawnSpec spec = {.argv = argv};
+    spawn_run(agent->loop, &spec, STR_NONE, MAX_OUTPUT, PULL_TIMEOUT, on_imported, images);
 }

@@ -29,3 +29,8 @@ void images_release(ImageRequest *request); // before or after `done`; no callba
 int images_pin(Images *images, Str container_id, const Image *image)
     __attribute__((warn_unused_result));
 void images_unpin(Images *images, Str container_id);
+// Once after recovery: drops the claims of containers that `is_known` denies (they went while no
+// agent ran).
+void images_retain(Images *images, bool (*is_known)(void *user, Str container_id), void *user);
+// Imports what lies in DATA_DIR/images/ and is new there, by seapod-image, in the background.
+void images_import_directory(Images *images);

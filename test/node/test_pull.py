@@ -1,5 +1,9 @@
 """Images of pods: pulled by tag and by digest through a mirror, pull policies, and what goes wrong with the registry's own words."""
-from harness import images
+import os
+import subprocess
+import tempfile
+
+from harness import images, registry
 from harness.cluster import condition, container_status, wait_for
 
 CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1'), 'registry': True}
@@ -83,3 +87,19 @@ def test_image_verbs_beside_a_running_server(cluster):
   cluster.image('pull', '--mirror', f'docker.io=http://127.0.0.1:{cluster.registry.port}', 'ikubernetes/myapp:v1')
   cluster.image('rm', 'ikubernetes/myapp:v1')
   assert 'ikubernetes/myapp' not in cluster.image('list')
+
+
+def test_archives_in_the_data_directory(cluster):
+  """What lies in DATA_DIR/images/ is there after a start; claims of containers that are gone are not kept."""
+  folder = os.path.join(cluster.data, 'images')
+  os.makedirs(folder, exist_ok=True)
+  with tempfile.TemporaryDirectory() as layout:
+    registry.Image(images.archive('busybox:latest'), config={'Cmd': ['sh']}).write_layout(layout, 'docker.io/team/local:v3')
+    subprocess.run(['tar', '-C', layout, '-cf', os.path.join(folder, 'local.tar'), '.'], check=True)
+  stale = os.path.join(cluster.data, 'images-store', 'pins', 'f' * 64)
+  pins = os.listdir(os.path.dirname(stale))
+  os.link(os.path.join(os.path.dirname(stale), pins[0]), stale)
+  cluster.kill()
+  cluster.start()
+  wait_for(lambda: 'docker.io/team/local ' in cluster.image('list'), 10, 'the imported archive')
+  wait_for(lambda: sorted(os.listdir(os.path.dirname(stale))) == sorted(pins), 5, 'the stale claim dropped')

@@ -11,11 +11,14 @@
 
 // The numbers of client-go's tools/record/events_cache.go.
 #define MAX_CACHE 4096
-#define SIMILAR_MAX 10 // more different messages than this are aggregated
+#define SIMILAR_MAX 10 // different messages
 #define SIMILAR_WINDOW (600 * NSEC_PER_SEC)
 #define BURST 25                    // tokens a source and object
 #define REFILL (300 * NSEC_PER_SEC) // one token each
 #define MAX_WAITING 1000
+#define MAX_TRIES 12 // of one event, while the API does not answer or is overloaded
+#define TRY_AGAIN (10 * NSEC_PER_SEC)
+#define MAX_MESSAGE 1024 // the API's limit on an event's note
 
 // What is known of one event, of a group of similar ones, or of one object's bucket: one cache,
 // three kinds of keys.
@@ -40,6 +43,7 @@ typedef struct Waiting { // to be sent, or under way
     Arena *arena;
     Str namespace_, key, name, object; // the whole event
     Str patch;                         // set when it is a repeat
+    int tries;
 } Waiting;
 
 struct EventRecorder {
@@ -51,9 +55,12 @@ struct EventRecorder {
     List recent, waiting;
     size_t n_waiting;
     ClientCall *call;
+    LoopTimer retry;
     uint64_t dropped;
     int64_t last_stamp; // in the newest event's name
 };
+
+static void send_next(void *user);
 
 EventRecorder *event_recorder_new(Client *client, Str component, Str host) {
     EventRecorder *recorder = calloc(1, sizeof *recorder);
@@ -66,6 +73,7 @@ EventRecorder *event_recorder_new(Client *client, Str component, Str host) {
     recorder->cache = map_new();
     list_init(&recorder->recent);
     list_init(&recorder->waiting);
+    loop_timer_init(&recorder->retry, client_loop(client), send_next, recorder);
     return recorder;
 }
 
@@ -82,6 +90,7 @@ void event_recorder_free(EventRecorder *recorder) {
         return;
     if (recorder->call)
         client_cancel(recorder->call);
+    loop_timer_stop(&recorder->retry);
     Record *record;
     list_for_each(record, &recorder->recent, link) record_free(recorder, record);
     Waiting *waiting;
@@ -128,8 +137,10 @@ static bool take_token(EventRecorder *recorder, Str object_key, int64_t now) {
     return true;
 }
 
-// More than SIMILAR_MAX messages that differ only in their text become one.
+// From the SIMILAR_MAX-th message on that differs from the others in its text alone, new ones
+// become one event.
 static bool is_aggregated(EventRecorder *recorder, Str group_key, Str message, int64_t now) {
+    static char present;
     bool is_new;
     Record *group = record_of(recorder, group_key, &is_new);
     if (is_new || now - group->last > SIMILAR_WINDOW) {
@@ -137,12 +148,12 @@ static bool is_aggregated(EventRecorder *recorder, Str group_key, Str message, i
         group->messages = map_new();
     }
     group->last = now;
-    static char present;
-    if (map_count(group->messages) < SIMILAR_MAX || map_get(group->messages, message))
-        map_put(group->messages, message, &present);
-    else
+    if (map_get(group->messages, message))
+        return false;
+    if (map_count(group->messages) + 1 >= SIMILAR_MAX)
         return true;
-    return map_count(group->messages) >= SIMILAR_MAX;
+    map_put(group->messages, message, &present);
+    return false;
 }
 
 static Value *reference(Arena *arena, const EventTarget *target) {
@@ -204,9 +215,6 @@ static void compose(EventRecorder *recorder, Waiting *waiting, const EventTarget
     }
 }
 
-// One at a time and in order, so that a repeat never overtakes its first.
-static void send_next(EventRecorder *recorder);
-
 static void waiting_free(EventRecorder *recorder, Waiting *waiting) {
     list_remove(&waiting->link);
     recorder->n_waiting--;
@@ -217,6 +225,11 @@ static void on_sent(void *user, const ClientResult *result) {
     Waiting *waiting = user;
     EventRecorder *recorder = waiting->recorder;
     recorder->call = NULL;
+    bool try_again = result->error < 0 || result->code == 429 || result->code >= 500;
+    if (try_again && ++waiting->tries < MAX_TRIES) {
+        loop_timer_start(&recorder->retry, TRY_AGAIN);
+        return;
+    }
     if (waiting->patch.len && result->code == 404)
         waiting->patch = STR_NONE; // it expired: written anew
     else {
@@ -228,8 +241,11 @@ static void on_sent(void *user, const ClientResult *result) {
     send_next(recorder);
 }
 
-static void send_next(EventRecorder *recorder) {
-    if (recorder->call || list_is_empty(&recorder->waiting))
+// One at a time and in order, so that a repeat never overtakes its first.
+static void send_next(void *user) {
+    EventRecorder *recorder = user;
+    if (recorder->call || loop_timer_is_running(&recorder->retry) ||
+        list_is_empty(&recorder->waiting))
         return;
     Waiting *waiting = container_of(list_first(&recorder->waiting), Waiting, link);
     ClientTarget target = {.resource = recorder->resource, .namespace_ = waiting->namespace_};
@@ -256,53 +272,69 @@ static void enqueue(EventRecorder *recorder, Waiting *waiting) {
     send_next(recorder);
 }
 
-void event_record(EventRecorder *recorder, const EventTarget *target, const char *type,
-                  const char *reason, const char *format, ...) {
-    int64_t now = loop_wall(client_loop(recorder->client));
+static Waiting *waiting_new(EventRecorder *recorder, const EventTarget *target) {
     Arena *arena = arena_new();
     Waiting *waiting = arena_new_of(arena, Waiting);
     waiting->arena = arena;
     waiting->recorder = recorder;
     waiting->namespace_ =
         arena_str(arena, target->namespace_.len ? target->namespace_ : STR("default"));
+    return waiting;
+}
 
-    va_list args;
-    va_start(args, format);
-    Str message = arena_vprintf(arena, format, args);
-    va_end(args);
-    if (message.len > 1024) // the API's limit on an event's note
-        message.len = 1024;
+// Not in the middle of a character.
+static Str shorten(Str message) {
+    if (message.len <= MAX_MESSAGE)
+        return message;
+    message.len = MAX_MESSAGE;
+    while (message.len && ((unsigned char)message.ptr[message.len] & 0xc0) == 0x80)
+        message.len--;
+    return message;
+}
 
-    Str object_key = arena_printf(arena, "b|%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version),
-                                  STR_ARG(target->kind), STR_ARG(target->namespace_),
-                                  STR_ARG(target->name), STR_ARG(target->uid));
-    Str group_key = arena_printf(arena, "g|%.*s|%s|%s", STR_ARG(object_key), type, reason);
-    if (is_aggregated(recorder, group_key, message, now)) {
-        message = arena_printf(arena, "(combined from similar events): %.*s", STR_ARG(message));
-        waiting->key = arena_printf(arena, "a|%.*s", STR_ARG(group_key));
-    } else
-        waiting->key = arena_printf(arena, "e|%.*s|%.*s|%.*s", STR_ARG(group_key),
-                                    STR_ARG(target->field_path), STR_ARG(message));
-    if (!take_token(recorder, object_key, now)) {
-        arena_free(arena);
-        return;
-    }
-
+// Counts this one; a bucket that is empty holds back the telling, not the counting.
+static Record *count(EventRecorder *recorder, const EventTarget *target, Str key, int64_t now) {
     bool is_new;
-    Record *record = record_of(recorder, waiting->key, &is_new);
+    Record *record = record_of(recorder, key, &is_new);
     if (is_new) {
-        // Two events of one object need two names, also when the clock stands still or goes back.
-        recorder->last_stamp = now > recorder->last_stamp ? now : recorder->last_stamp + 1;
         char *name;
-        int len = asprintf(&name, "%.*s.%llx", STR_ARG(target->name),
-                           (unsigned long long)recorder->last_stamp);
+        int64_t *stamp = &recorder->last_stamp;
+        *stamp = now > *stamp ? now : *stamp + 1;
+        int len = asprintf(&name, "%.*s.%llx", STR_ARG(target->name), (unsigned long long)*stamp);
         assert(len > 0);
         record->name = str_of(name, (size_t)len);
         record->first = now;
     }
     record->last = now;
     record->count++;
+    return record;
+}
+
+void event_record(EventRecorder *recorder, const EventTarget *target, const char *type,
+                  const char *reason, const char *format, ...) {
+    int64_t now = loop_wall(client_loop(recorder->client));
+    Waiting *waiting = waiting_new(recorder, target);
+    Arena *arena = waiting->arena;
+    va_list args;
+    va_start(args, format);
+    Str message = shorten(arena_vprintf(arena, format, args));
+    va_end(args);
+    Str object_key = arena_printf(arena, "b|%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version),
+                                  STR_ARG(target->kind), STR_ARG(target->namespace_),
+                                  STR_ARG(target->name), STR_ARG(target->uid));
+    Str group_key = arena_printf(arena, "g|%.*s|%s|%s", STR_ARG(object_key), type, reason);
+    if (is_aggregated(recorder, group_key, message, now)) {
+        message =
+            shorten(arena_printf(arena, "(combined from similar events): %.*s", STR_ARG(message)));
+        waiting->key = arena_printf(arena, "a|%.*s", STR_ARG(group_key));
+    } else
+        waiting->key = arena_printf(arena, "e|%.*s|%.*s|%.*s", STR_ARG(group_key),
+                                    STR_ARG(target->field_path), STR_ARG(message));
+    Record *record = count(recorder, target, waiting->key, now);
     waiting->name = arena_str(arena, record->name);
     compose(recorder, waiting, target, type, reason, message, record, now);
-    enqueue(recorder, waiting);
+    if (take_token(recorder, object_key, now))
+        enqueue(recorder, waiting);
+    else
+        arena_free(arena);
 }

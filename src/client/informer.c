@@ -278,7 +278,6 @@ static void on_listed(void *user, const ClientResult *result) {
         drop_unseen(informer);
         informer->must_list = false;
         informer->listed_last = true;
-        informer->backoff = BACKOFF_FIRST;
         bool first = !informer->synced;
         informer->synced = true;
         Handler *handler;
@@ -315,6 +314,8 @@ static void on_watch_done(void *user, const ClientResult *result) {
     informer->call = NULL;
     bool was_short =
         loop_now(client_loop(informer->client)) - informer->watch_started < SHORT_WATCH;
+    if (!was_short)
+        informer->backoff = BACKOFF_FIRST;
     if (result->code == 410) {
         list_anew(informer);
         return;

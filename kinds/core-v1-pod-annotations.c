@@ -11,10 +11,6 @@
 #define DELETION_COST STR("controller.kubernetes.io/pod-deletion-cost")
 #define LOCALHOST STR("localhost/")
 
-static const Path metadata_path = {.name = {"metadata", 8}, .index = -1};
-static const Path annotations_path = {
-    .parent = &metadata_path, .name = {"annotations", 11}, .index = -1};
-
 static void collect_containers(NameSet *names, const Value *pod) {
     static const Str lists[] = {
         {"initContainers", 14}, {"containers", 10}, {"ephemeralContainers", 19}};
@@ -25,17 +21,15 @@ static void collect_containers(NameSet *names, const Value *pod) {
     }
 }
 
-static void check_deletion_cost(FieldErrors *errors, Str value) {
+static void check_deletion_cost(FieldErrors *errors, Str value, const Path *path) {
     int64_t cost;
     bool odd_sign = value.len && value.ptr[0] == '+'; // Go would take it, the rule does not
     bool zeros = value.len > 1 && value.ptr[0] == '0';
     if (odd_sign || zeros || str_to_i64(value, &cost) || cost < INT32_MIN || cost > INT32_MAX)
-        field_invalid(errors, PATH_KEY(&annotations_path, DELETION_COST), value,
-                      "must be a 32bit integer");
+        field_invalid(errors, PATH_KEY(path, DELETION_COST), value, "must be a 32bit integer");
 }
 
-static void check_seccomp(FieldErrors *errors, Str key, Str profile) {
-    const Path *path = PATH(&annotations_path, key);
+static void check_seccomp(FieldErrors *errors, Str profile, const Path *path) {
     if (str_eq(profile, STR("runtime/default")) || str_eq(profile, STR("docker/default")) ||
         str_eq(profile, STR("unconfined")))
         return;
@@ -45,8 +39,8 @@ static void check_seccomp(FieldErrors *errors, Str key, Str profile) {
         field_invalid(errors, path, profile, "must be a valid seccomp profile");
 }
 
-static void check_apparmor(FieldErrors *errors, const NameSet *containers, Str key, Str profile) {
-    const Path *path = PATH_KEY(&annotations_path, key);
+static void check_apparmor(FieldErrors *errors, const NameSet *containers, Str key, Str profile,
+                           const Path *path) {
     Str container = str_slice(key, APPARMOR.len, key.len);
     if (!name_set_get(containers, container))
         field_invalid(errors, path, container, "container not found");
@@ -58,7 +52,7 @@ static void check_apparmor(FieldErrors *errors, const NameSet *containers, Str k
                 .ptr);
 }
 
-void pod_validate_annotations(FieldErrors *errors, const Value *pod) {
+void pod_validate_annotations(FieldErrors *errors, const Value *pod, const Path *path) {
     const Value *annotations = value_at(pod, "metadata.annotations");
     _name_set_deinit_ NameSet containers = {.n = 0};
     for (uint32_t i = 0; i < map_count_of(annotations); i++) {
@@ -66,20 +60,21 @@ void pod_validate_annotations(FieldErrors *errors, const Value *pod) {
         if (str_starts_with(key, APPARMOR) && !containers.n)
             collect_containers(&containers, pod);
         if (str_eq(key, MIRROR) && !tree_has_string(pod, "spec.nodeName"))
-            field_invalid(errors, PATH_KEY(&annotations_path, key), value,
+            field_invalid(errors, PATH_KEY(path, key), value,
                           "must set spec.nodeName if mirror pod annotation is set");
         else if (str_eq(key, DELETION_COST))
-            check_deletion_cost(errors, value);
+            check_deletion_cost(errors, value, path);
         else if (str_eq(key, SECCOMP_POD) || str_starts_with(key, SECCOMP_CONTAINER))
-            check_seccomp(errors, key, value);
+            check_seccomp(errors, value, PATH(path, key));
         else if (str_starts_with(key, APPARMOR))
-            check_apparmor(errors, &containers, key, value);
+            check_apparmor(errors, &containers, key, value, PATH_KEY(path, key));
     }
 }
 
 // ---- updates
 
 static void refuse(FieldErrors *errors, const Value *these, const Value *others, bool added) {
+    const Path *path = AT(PATH(NULL, STR("metadata")), "annotations");
     for (uint32_t i = 0; i < map_count_of(these); i++) {
         Str key = these->members[i].key;
         bool apparmor = str_starts_with(key, APPARMOR);
@@ -88,7 +83,7 @@ static void refuse(FieldErrors *errors, const Value *these, const Value *others,
         const Value *other = value_get(others, key);
         if (other && (added || value_equal(other, these->members[i].value)))
             continue;
-        field_forbidden(errors, PATH_KEY(&annotations_path, key),
+        field_forbidden(errors, PATH_KEY(path, key),
                         apparmor && added ? "may not add AppArmor annotations"
                         : apparmor        ? "may not remove or update AppArmor annotations"
                         : added           ? "may not add mirror pod annotation"
@@ -153,7 +148,7 @@ static void check_container(FieldErrors *errors, const Value *pod, const ValueIn
                            AT(AT(path, "securityContext"), "appArmorProfile"));
 }
 
-void pod_validate_annotations_agree(FieldErrors *errors, const Value *pod) {
+void pod_validate_annotations_agree(FieldErrors *errors, const Value *pod, const Path *path) {
     static const Str lists[] = {{"initContainers", 14}, {"containers", 10}};
     const Value *annotations = value_at(pod, "metadata.annotations");
     const Value *profile = value_at(pod, "spec.securityContext.seccompProfile");
@@ -162,13 +157,13 @@ void pod_validate_annotations_agree(FieldErrors *errors, const Value *pod) {
     const Value *text = value_get(annotations, SECCOMP_POD);
     if (profile && text)
         check_same_profile(errors, tree_string(text), profile, "seccomp",
-                           AT(AT(&pod_spec_path, "securityContext"), "seccompProfile"));
+                           AT(AT(path, "securityContext"), "seccompProfile"));
     _value_index_deinit_ ValueIndex index = value_index(annotations);
     for (size_t k = 0; k < 2; k++) {
         const Value *list = value_get(GET(pod, "spec"), lists[k]);
         for (uint32_t i = 0; i < list_count(list); i++)
             check_container(errors, pod, &index, list->items[i],
-                            PATH_INDEX(PATH(&pod_spec_path, lists[k]), i));
+                            PATH_INDEX(PATH(path, lists[k]), i));
     }
 }
 

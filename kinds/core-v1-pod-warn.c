@@ -8,8 +8,9 @@
 typedef struct Warnings {
     Arena *arena;
     ValuePaths *list;
-    const Value *pod, *spec;
-    NameSet ports; // PortGroups by number and protocol
+    const Value *pod, *spec;     // or a template
+    const Path *path, *metadata; // of both
+    NameSet ports;               // PortGroups by number and protocol
     unsigned n_ports;
 } Warnings;
 
@@ -36,7 +37,7 @@ static void visit(Warnings *w, Visit *fn) {
     for (size_t k = 0; k < 3; k++) {
         const Value *list = value_get(w->spec, lists[k]);
         for (uint32_t i = 0; i < list_count(list); i++)
-            fn(w, list->items[i], PATH_INDEX(PATH(&pod_spec_path, lists[k]), i));
+            fn(w, list->items[i], PATH_INDEX(PATH(w->path, lists[k]), i));
     }
 }
 
@@ -122,15 +123,14 @@ static void warn_scheduling(Warnings *w) {
     const Value *selector = GET(w->spec, "nodeSelector");
     const Value *spread = GET(w->spec, "topologySpreadConstraints");
     const Value *affinity = GET(w->spec, "affinity");
-    const Path *path = AT(&pod_spec_path, "affinity");
+    const Path *path = AT(w->path, "affinity");
     const char *wrong;
     for (uint32_t i = 0; i < map_count_of(selector); i++)
         if ((wrong = renamed(selector->members[i].key)))
-            add_text(w, PATH_KEY(AT(&pod_spec_path, "nodeSelector"), selector->members[i].key),
-                     wrong);
+            add_text(w, PATH_KEY(AT(w->path, "nodeSelector"), selector->members[i].key), wrong);
     warn_node_affinity(w, GET(affinity, "nodeAffinity"), AT(path, "nodeAffinity"));
     for (uint32_t i = 0; i < list_count(spread); i++) {
-        const Path *at = PATH_INDEX(AT(&pod_spec_path, "topologySpreadConstraints"), i);
+        const Path *at = PATH_INDEX(AT(w->path, "topologySpreadConstraints"), i);
         Str key = GET_STR(spread->items[i], "topologyKey");
         if ((wrong = renamed(key)))
             add(w, AT(at, "topologyKey"),
@@ -172,7 +172,7 @@ static const struct {
 
 static void warn_annotation(Warnings *w, Str key, const char *text) {
     if (value_get(value_at(w->pod, "metadata.annotations"), key))
-        add_text(w, PATH_KEY(AT(PATH(NULL, STR("metadata")), "annotations"), key), text);
+        add_text(w, PATH_KEY(AT(w->metadata, "annotations"), key), text);
 }
 
 static void warn_old(Warnings *w) {
@@ -183,7 +183,7 @@ static void warn_old(Warnings *w) {
         for (size_t k = 0; k < sizeof volumes / sizeof *volumes; k++)
             if (value_get(list->items[i], str_from(volumes[k].name)))
                 add_text(w,
-                         PATH(PATH_INDEX(AT(&pod_spec_path, "volumes"), i),
+                         PATH(PATH_INDEX(AT(w->path, "volumes"), i),
                               str_from(strcmp(volumes[k].name, "storageos") ? volumes[k].name
                                                                             : "storageOS")),
                          volumes[k].text);
@@ -209,7 +209,7 @@ static void warn_doubles(Warnings *w, const char *list_name, const char *key) {
     for (uint32_t i = 0; i < list_count(list); i++) {
         Str value = tree_string(value_get(list->items[i], str_from(key)));
         if (name_set_add(&seen, value, list))
-            add(w, PATH(PATH_INDEX(PATH(&pod_spec_path, str_from(list_name)), i), str_from(key)),
+            add(w, PATH(PATH_INDEX(PATH(w->path, str_from(list_name)), i), str_from(key)),
                 arena_printf(w->arena, "duplicate %s \"%.*s\"", key, STR_ARG(value)));
     }
 }
@@ -218,7 +218,7 @@ static void warn_secret_names(Warnings *w) {
     const Value *list = GET(w->spec, "imagePullSecrets");
     for (uint32_t i = 0; i < list_count(list); i++)
         if (!GET_STR(list->items[i], "name").len)
-            add_text(w, AT(PATH_INDEX(AT(&pod_spec_path, "imagePullSecrets"), i), "name"),
+            add_text(w, AT(PATH_INDEX(AT(w->path, "imagePullSecrets"), i), "name"),
                      "invalid empty name \"\"");
 }
 
@@ -332,29 +332,48 @@ static void warn_name(Warnings *w) {
     if (!problems.n)
         return;
     Str all = arena_concat(w->arena, problems.messages, problems.n, STR(" "));
-    add(w, AT(PATH(NULL, STR("metadata")), "name"),
+    add(w, AT(w->metadata, "name"),
         arena_printf(w->arena,
                      "this is used in the Pod's hostname, which can result in surprising behavior; "
                      "a DNS label is recommended: [%.*s]",
                      STR_ARG(all)));
 }
 
-void pod_warn(Arena *arena, const Value *pod, ValuePaths *list) {
-    Warnings w = {.arena = arena, .list = list, .pod = pod, .spec = GET(pod, "spec")};
-    warn_name(&w);
-    warn_scheduling(&w);
-    warn_old(&w);
-    warn_doubles(&w, "hostAliases", "ip");
-    warn_doubles(&w, "imagePullSecrets", "name");
-    warn_secret_names(&w);
-    warn_fractions(&w, GET(w.spec, "overhead"), AT(&pod_spec_path, "overhead"));
-    if (value_at(pod, "metadata.annotations"))
-        visit(&w, warn_old_in_container);
-    visit(&w, warn_resources);
-    visit(&w, warn_env);
-    visit(&w, warn_ports);
-    name_set_deinit(&w.ports);
-    if (value_int_at(w.spec, "terminationGracePeriodSeconds", 0) < 0)
-        add_text(&w, AT(&pod_spec_path, "terminationGracePeriodSeconds"),
+static void warn_all(Warnings *w) {
+    warn_scheduling(w);
+    warn_old(w);
+    warn_doubles(w, "hostAliases", "ip");
+    warn_doubles(w, "imagePullSecrets", "name");
+    warn_secret_names(w);
+    warn_fractions(w, GET(w->spec, "overhead"), AT(w->path, "overhead"));
+    if (value_at(w->pod, "metadata.annotations"))
+        visit(w, warn_old_in_container);
+    visit(w, warn_resources);
+    visit(w, warn_env);
+    visit(w, warn_ports);
+    name_set_deinit(&w->ports);
+    if (value_int_at(w->spec, "terminationGracePeriodSeconds", 0) < 0)
+        add_text(w, AT(w->path, "terminationGracePeriodSeconds"),
                  "must be >= 0; negative values are invalid and will be treated as 1");
+}
+
+void pod_warn(Arena *arena, const Value *pod, ValuePaths *list) {
+    Warnings w = {.arena = arena,
+                  .list = list,
+                  .pod = pod,
+                  .spec = GET(pod, "spec"),
+                  .path = &pod_spec_path,
+                  .metadata = PATH(NULL, STR("metadata"))};
+    warn_name(&w);
+    warn_all(&w);
+}
+
+void pod_template_warn(Arena *arena, const Value *template, const Path *path, ValuePaths *list) {
+    Warnings w = {.arena = arena,
+                  .list = list,
+                  .pod = template,
+                  .spec = GET(template, "spec"),
+                  .path = AT(path, "spec"),
+                  .metadata = AT(path, "metadata")};
+    warn_all(&w);
 }

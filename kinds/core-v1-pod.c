@@ -192,7 +192,7 @@ static void check_image_volumes(FieldErrors *errors, const Value *volumes) {
 
 static void validate(FieldErrors *errors, const Value *pod) {
     const Value *spec = GET(pod, "spec");
-    pod_validate_annotations(errors, pod);
+    pod_validate_annotations(errors, pod, AT(PATH(NULL, STR("metadata")), "annotations"));
     check_tokens(errors, spec);
     check_images(errors, spec);
     check_claims(errors, pod, GET(spec, "volumes"));
@@ -207,7 +207,7 @@ static void validate_create(FieldErrors *errors, const Value *pod) {
     if (GET_STR(spec, "nodeName").len && GET(spec, "schedulingGates"))
         field_forbidden(errors, AT(&pod_spec_path, "nodeName"),
                         "cannot be set until all schedulingGates have been cleared");
-    pod_validate_annotations_agree(errors, pod);
+    pod_validate_annotations_agree(errors, pod, &pod_spec_path);
 }
 
 const ResourceRules pod_rules = {

@@ -161,3 +161,18 @@ static void validate(FieldErrors *errors, const Value *spec, const Path *path) {
 }
 
 const TypeRules pod_spec_rules = {.default_fn = pod_spec_default, .validate = validate};
+
+// ValidatePodTemplateSpec; the spec has its own rules.
+static void validate_template(FieldErrors *errors, const Value *template, const Path *path) {
+    const Value *metadata = GET(template, "metadata"), *spec = GET(template, "spec");
+    const Path *annotations = AT(path, "annotations"); // sic
+    schema_validate_labels(errors, GET(metadata, "labels"), AT(path, "labels"));
+    schema_validate_annotations(errors, GET(metadata, "annotations"), annotations);
+    pod_validate_annotations(errors, template, annotations);
+    pod_validate_annotations_agree(errors, template, AT(path, "spec"));
+    if (GET(spec, "ephemeralContainers"))
+        field_forbidden(errors, AT(AT(path, "spec"), "ephemeralContainers"),
+                        "ephemeral containers not allowed in pod template");
+}
+
+const TypeRules pod_template_spec_rules = {.validate = validate_template};

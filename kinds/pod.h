@@ -99,9 +99,11 @@ void pod_validate_user_id(FieldErrors *errors, const Value *id, const Path *path
 
 // What differs, a line for each field, for people: "- PATH: OLD" and "+ PATH: NEW". Bounded.
 Str pod_difference(Arena *arena, const Value *old, const Value *now);
-void pod_validate_annotations(FieldErrors *errors, const Value *pod);
-// Those that a field has replaced say what the field says; asked of new pods alone.
-void pod_validate_annotations_agree(FieldErrors *errors, const Value *pod);
+// Of a pod or a template, whose annotations are at `path`.
+void pod_validate_annotations(FieldErrors *errors, const Value *pod, const Path *path);
+// Those that a field has replaced say what the field says; of pods asked when they are new alone.
+// `path` is the spec's.
+void pod_validate_annotations_agree(FieldErrors *errors, const Value *pod, const Path *path);
 void pod_validate_annotation_update(FieldErrors *errors, const Value *pod, const Value *old);
 // Where the field is not set, an AppArmor annotation sets it.
 void pod_apply_apparmor_annotations(Arena *arena, Value *pod);
@@ -110,3 +112,5 @@ void pod_validate_update(FieldErrors *errors, const Value *pod, const Value *old
 void pod_prepare_status(Arena *arena, Value *pod, const Value *old);
 void pod_validate_status_update(FieldErrors *errors, const Value *pod, const Value *old);
 void pod_warn(Arena *arena, const Value *pod, ValuePaths *warnings);
+// The same of a template at `path`, for the kinds that have one.
+void pod_template_warn(Arena *arena, const Value *template, const Path *path, ValuePaths *warnings);

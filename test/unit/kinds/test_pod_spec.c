@@ -346,6 +346,18 @@ static void test_template(void **state) {
     assert_string_equal(
         road_problems(&errors),
         "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"x\"\n");
+    FieldErrors more = {.arena = arena};
+    schema_validate_type(&more, kinds_type_PodTemplateSpec(),
+                         road_parse(arena,
+                                    "{'metadata':{'labels':{'a b':'c'}},'spec':{'containers':"
+                                    "[{'name':'c','image':'i','terminationMessagePolicy':"
+                                    "'File'}],'ephemeralContainers':[{'name':'e','image':"
+                                    "'i'}]}}"),
+                         NULL, path);
+    assert_string_equal(road_problems(&more),
+                        "spec.template.labels: Invalid value: \"a b\": " KEY_RULE
+                        "spec.template.spec.ephemeralContainers: Forbidden: ephemeral containers "
+                        "not allowed in pod template\n");
     // What only pods get is not there.
     assert_null(value_at(template, "spec.enableServiceLinks"));
     assert_non_null(value_at(template, "spec.schedulerName"));

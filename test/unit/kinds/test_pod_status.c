@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "kinds/pod.h"
 #include "pod_road.h"
 
 static Value *with_status(Arena *arena, const char *spec, const char *status) {
@@ -261,11 +262,27 @@ static void test_warnings(void **state) {
     }
 }
 
+static void test_template_warnings(void **state) {
+    _arena_free_ Arena *arena = arena_new();
+    ValuePaths list = {0};
+    Value *template = road_parse(
+        arena, "{'metadata':{'annotations':{'security.alpha.kubernetes.io/sysctls':''}},'spec':{"
+               "'containers':[{'name':'c','ports':[{'containerPort':80},{'containerPort':80}]}]}}");
+    pod_template_warn(arena, template, PATH(PATH(NULL, STR("spec")), STR("template")), &list);
+    assert_int_equal(list.n, 2);
+    assert_string_equal(arena_cstr(arena, list.paths[0]),
+                        "spec.template.metadata.annotations[security.alpha.kubernetes.io/sysctls]: "
+                        "non-functional in v1.11+; use the \"sysctls\" field instead");
+    assert_string_equal(arena_cstr(arena, list.paths[1]),
+                        "spec.template.spec.containers[0].ports[1]: duplicate port definition with "
+                        "spec.template.spec.containers[0].ports[0]");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),      cmocka_unit_test(test_status_kept),
         cmocka_unit_test(test_annotations), cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warnings),    cmocka_unit_test(test_template_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

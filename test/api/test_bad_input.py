@@ -9,7 +9,6 @@ import urllib.request
 from harness.cluster import Failed
 
 CLUSTER = {'node': False}
-SPLIT = False
 
 POD = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'p'}, 'spec': {'containers': [{'name': 'c', 'image': 'i'}]}}
 

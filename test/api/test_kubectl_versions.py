@@ -6,7 +6,6 @@ from harness import clients
 from harness.cluster import Failed
 
 CLUSTER = {'node': False}
-SPLIT = False
 
 
 def prepare(cluster):

@@ -7,7 +7,6 @@ import time
 from harness.cluster import Failed, wait_for
 
 CLUSTER = {'node': False}
-SPLIT = False
 
 
 def config_map(name, **data):

@@ -120,15 +120,20 @@ class Cluster:
   def start_split(self):
     """Scheduler and node as processes of their own, over HTTPS, with kubeconfigs of their own."""
     url = f'https://127.0.0.1:{self.port}'
-    for name, user, groups in (('scheduler', 'system:kube-scheduler', []), ('node', f'system:node:{self.node_name}', ['system:nodes'])):
+    actors = [('scheduler', 'system:kube-scheduler', [])]
+    if self.node:
+      actors.append(('node', f'system:node:{self.node_name}', ['system:nodes']))
+    for name, user, groups in actors:
       text = subprocess.run([SEAPOD, 'kubeconfig', '--data-dir', self.data, '--user', user, '--server', url,
                              *(w for g in groups for w in ('--group', g))], capture_output=True, text=True, check=True).stdout
       with open(os.path.join(self.directory, name + '.kubeconfig'), 'w', opener=lambda p, f: os.open(p, f, 0o600)) as file:
         file.write(text)
+    self.spawn(['scheduler', '--kubeconfig', os.path.join(self.directory, 'scheduler.kubeconfig')])
+    if not self.node:
+      return
     certificate = os.path.join(self.directory, 'node')
     subprocess.run([SEAPOD, 'certificate', '--data-dir', self.data, '--out', certificate, '--san', '127.0.0.1', '--san', self.node_name],
                    check=True)
-    self.spawn(['scheduler', '--kubeconfig', os.path.join(self.directory, 'scheduler.kubeconfig')])
     self.spawn(['node', *self.common(), *self.node_arguments(), '--kubeconfig', os.path.join(self.directory, 'node.kubeconfig'),
                 '--tls-cert-file', certificate + '.crt', '--tls-key-file', certificate + '.key'])
 

@@ -9,7 +9,6 @@ from harness import clients
 from harness.cluster import Failed
 
 CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1')}
-SPLIT = False
 
 
 def prepare(cluster):

@@ -16,6 +16,7 @@
 #include "api/verbs.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "schema/protobuf.h"
 
 // As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight. Watches and
 // streams don't count.
@@ -174,7 +175,8 @@ static void dispatch_resource(ApiRequest *request) {
         return;
     }
     VerbHandler own = subresource_handler(info->group, info->resource, info->subresource, bit);
-    ApiStatus *refused = negotiate_output(request->http, &request->output);
+    ApiStatus *refused = negotiate_output(
+        request->http, protobuf_has_form(request->served->resource->type), &request->output);
     if (refused)
         request_status(request, refused);
     else

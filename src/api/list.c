@@ -5,6 +5,7 @@
 
 #include "api/list_options.h"
 #include "api/output.h"
+#include "api/output_protobuf.h"
 #include "api/server.h"
 #include "api/verbs.h"
 
@@ -69,16 +70,23 @@ static CachedObject *next_object(Listing *listing) {
 }
 
 // ListMeta is written last, when it is known whether more follows; JSON does not mind.
+static Value *list_metadata(ApiRequest *request, const Listing *listing) {
+    Arena *arena = request->arena;
+    Value *metadata = value_new_object(arena);
+    value_set_str(arena, metadata, STR("resourceVersion"),
+                  arena_printf(arena, "%" PRId64, listing->revision));
+    if (!listing->more)
+        return metadata;
+    value_set_str(arena, metadata, STR("continue"),
+                  continue_encode(arena, listing->revision, listing->last));
+    if (listing->remaining > 0)
+        value_set_int(arena, metadata, STR("remainingItemCount"), listing->remaining);
+    return metadata;
+}
+
 static void write_list_metadata(ApiRequest *request, Listing *listing) {
-    buf_printf(&listing->buf, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"",
-               listing->revision);
-    if (listing->more) {
-        Str token = continue_encode(request->arena, listing->revision, listing->last);
-        buf_printf(&listing->buf, ",\"continue\":\"%.*s\"", STR_ARG(token));
-        if (listing->remaining > 0)
-            buf_printf(&listing->buf, ",\"remainingItemCount\":%" PRId64, listing->remaining);
-    }
-    buf_str(&listing->buf, STR("}"));
+    buf_str(&listing->buf, STR("\"metadata\":"));
+    value_write_json(list_metadata(request, listing), &listing->buf);
 }
 
 static void write_kind(Buf *buf, Str kind, Str group, Str version) {
@@ -165,9 +173,34 @@ static void write_table(ApiRequest *request, Listing *listing) {
     buf_char(&listing->buf, '}');
 }
 
+static void send_protobuf(ApiRequest *request, Listing *listing) {
+    Arena *scratch = request->api->scratch;
+    CachedObject *object;
+    int r = 0;
+    while (r == 0 && (object = next_object(listing))) {
+        arena_reset(scratch);
+        r = output_protobuf_item(request, scratch, decode_one(request, scratch, object),
+                                 &listing->buf);
+    }
+    arena_reset(scratch);
+    _bytes_unref_ Bytes *body =
+        r == 0 ? output_protobuf_list(request, request->arena, list_metadata(request, listing),
+                                      buf_view(&listing->buf))
+               : NULL;
+    buf_deinit(&listing->buf);
+    if (body)
+        request_body(request, 200, STR(PROTOBUF_MEDIA_TYPE), body);
+    else
+        request_status(request, request_internal(request, "a list could not be encoded", r));
+}
+
 static void write_list(ApiRequest *request, Listing *listing) {
     listing->buf = BUF_INIT(SIZE_MAX);
     set_range(listing);
+    if (request->output.protobuf) {
+        send_protobuf(request, listing);
+        return;
+    }
     if (request->output.kind == OUTPUT_TABLE)
         write_table(request, listing);
     else

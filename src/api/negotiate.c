@@ -54,16 +54,18 @@ static bool accept_clause(const Clause *clause, Output *ret) {
     bool json = str_eq(type, STR("application/json")) || str_eq(type, STR("*/*")) ||
                 str_eq(type, STR("application/*"));
     bool yaml = str_eq(type, STR("application/yaml"));
-    if ((!json && !yaml) || clause->unknown_stream || clause->quality <= 0)
+    bool protobuf = str_eq(type, STR(PROTOBUF_MEDIA_TYPE));
+    if ((!json && !yaml && !protobuf) || clause->unknown_stream || clause->quality <= 0)
         return false;
-    *ret = (Output){.kind = OUTPUT_OBJECT, .yaml = yaml, .pretty = clause->pretty};
+    *ret = (Output){.kind = OUTPUT_OBJECT, .yaml = yaml, .protobuf = protobuf};
+    ret->pretty = clause->pretty;
     if (!clause->as.ptr)
         return !clause->group.ptr && !clause->version.ptr;
     if (!str_eq(clause->group, STR("meta.k8s.io")) ||
         (!str_eq(clause->version, STR("v1")) && !str_eq(clause->version, STR("v1beta1"))))
         return false;
     ret->version = clause->version;
-    if (str_eq(clause->as, STR("Table")))
+    if (str_eq(clause->as, STR("Table")) && !protobuf)
         ret->kind = OUTPUT_TABLE;
     else if (str_eq(clause->as, STR("PartialObjectMetadata")))
         ret->kind = OUTPUT_PARTIAL;
@@ -103,27 +105,43 @@ static ApiStatus *read_include_object(const HttpRequest *request, Output *output
             STR_ARG(include)));
 }
 
-ApiStatus *negotiate_output(const HttpRequest *request, Output *ret) {
+ApiStatus *negotiate_output(const HttpRequest *request, bool protobuf, Output *ret) {
     Str accept = http_header(request, STR("Accept"));
     *ret = (Output){.kind = OUTPUT_OBJECT};
-    bool found = !accept.len;
+    bool found = !accept.len, json = found;
     double best = 0;
     Str rest = accept;
     for (int i = 0; accept.len && rest.ptr && i < MAX_CLAUSES; i++) {
         Clause clause = parse_clause(str_cut(&rest, ','));
         Output output;
-        if (clause.quality > best && accept_clause(&clause, &output)) {
+        if (!accept_clause(&clause, &output) || (output.protobuf && (json || !protobuf)))
+            continue;
+        bool better = clause.quality > best || (!json && !output.protobuf);
+        if (better) {
             *ret = output;
             best = clause.quality;
             found = true;
+            json = !output.protobuf;
         }
     }
     if (!found)
-        return status_not_acceptable(request->arena,
-                                     STR("only the following media types are accepted: " ACCEPTED));
+        return status_not_acceptable(
+            request->arena, protobuf
+                                ? STR("only the following media types are accepted: " ACCEPTED)
+                                : STR("only the following media types are accepted: " TEXT_TYPES));
     if (wants_pretty(request))
         ret->pretty = true;
     return ret->kind == OUTPUT_TABLE ? read_include_object(request, ret) : NULL;
+}
+
+Str output_media_type(const Output *output) {
+    return output->protobuf ? STR(PROTOBUF_MEDIA_TYPE)
+           : output->yaml   ? STR("application/yaml")
+                            : STR("application/json");
+}
+
+Str output_stream_type(const Output *output) {
+    return output->protobuf ? STR(PROTOBUF_MEDIA_TYPE ";stream=watch") : STR("application/json");
 }
 
 ApiStatus *negotiate_refuse_input(Arena *arena, bool protobuf) {

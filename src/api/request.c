@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/output.h"
+#include "api/output_protobuf.h"
 #include "api/server.h"
 #include "base/memory.h"
 #include "base/metrics.h"
@@ -256,17 +257,27 @@ static void answer(ApiRequest *request, int code, Str content_type, Bytes *body,
 }
 
 void request_json(ApiRequest *request, int code, Bytes *json) {
-    answer(request, code, request->output.yaml ? STR("application/yaml") : STR("application/json"),
-           json, 0);
+    answer(request, code, output_media_type(&request->output), json, 0);
 }
 
 static void answer_value(ApiRequest *request, int code, const Value *value, int retry_after) {
+    if (request->output.protobuf) {
+        _bytes_unref_ Bytes *encoded = output_protobuf(request, request->arena, value);
+        if (encoded) {
+            answer(request, code, STR(PROTOBUF_MEDIA_TYPE), encoded, retry_after);
+            return;
+        }
+        request->output.protobuf = false; // as upstream's encoder says it, in JSON
+        request_status(request, status_not_acceptable(
+                                    request->arena,
+                                    STR("the answer cannot be encoded to a protobuf message")));
+        return;
+    }
     Buf buf = BUF_INIT(SIZE_MAX);
     output_write(value, request->output.pretty, &buf);
     _bytes_unref_ Bytes *body = buf_bytes(&buf);
     buf_deinit(&buf);
-    answer(request, code, request->output.yaml ? STR("application/yaml") : STR("application/json"),
-           body, retry_after);
+    answer(request, code, output_media_type(&request->output), body, retry_after);
 }
 
 void request_status(ApiRequest *request, const ApiStatus *status) {
@@ -315,7 +326,8 @@ void request_object(ApiRequest *request, int code, const ServedResource *served,
 
 void request_cached(ApiRequest *request, int code, CachedObject *object) {
     const ServedResource *served = request->served;
-    if (request->output.kind == OUTPUT_OBJECT && !request->output.pretty &&
+    const Output *output = &request->output;
+    if (output->kind == OUTPUT_OBJECT && !output->pretty && !output->protobuf &&
         served->resource == served->storage) {
         request_json(request, code, object->json);
         return;

@@ -7,6 +7,7 @@
 
 #include "api/list_options.h"
 #include "api/output.h"
+#include "api/output_protobuf.h"
 #include "api/server.h"
 #include "api/verbs.h"
 #include "base/stream.h"
@@ -28,10 +29,26 @@ typedef struct Watch {
     ListLink bookmarked; // in api->bookmarked
 } Watch;
 
-static Str kind_and_version(Arena *arena, const Resource *resource) {
-    return arena_printf(arena, "\"kind\":\"%.*s\",\"apiVersion\":\"%.*s%s%.*s\"",
-                        STR_ARG(resource->kind), STR_ARG(resource->group),
-                        resource->group.len ? "/" : "", STR_ARG(resource->version));
+// A frame of an event that is no object's change: BOOKMARK or ERROR.
+static Bytes *other_frame(const ApiRequest *request, Arena *arena, const char *event,
+                          const Value *object) {
+    if (request->output.protobuf)
+        return output_protobuf_event(request, arena, event, object);
+    _buf_deinit_ Buf buf = BUF_INIT(SIZE_MAX);
+    buf_printf(&buf, "{\"type\":\"%s\",\"object\":", event);
+    value_write_json(object, &buf);
+    buf_str(&buf, STR("}\n"));
+    return buf_bytes(&buf);
+}
+
+// What cannot be told must not be passed over: the client lists anew.
+static Bytes *protobuf_frame(ApiRequest *request, Arena *arena, CacheEventType type,
+                             const Value *tree) {
+    Bytes *frame = output_protobuf_event(request, arena, cache_event_name(type), tree);
+    if (frame)
+        return frame;
+    const ApiStatus *status = request_internal(request, "an object could not be encoded", 0);
+    return other_frame(request, arena, "ERROR", status_to_value(arena, status));
 }
 
 // The event's object in the form asked for, where that is not simply its JSON.
@@ -57,16 +74,21 @@ static Bytes *render(Watch *watch, CacheEventType type, CachedObject *object) {
     case OUTPUT_OBJECT:
         break;
     }
-    Buf buf = BUF_INIT(SIZE_MAX);
-    value_write_json(tree, &buf);
-    Bytes *frame = cache_frame_new(type, buf_view(&buf));
-    buf_deinit(&buf);
+    Bytes *frame;
+    if (request->output.protobuf) {
+        frame = protobuf_frame(request, arena, type, tree);
+    } else {
+        Buf buf = BUF_INIT(SIZE_MAX);
+        value_write_json(tree, &buf);
+        frame = cache_frame_new(type, buf_view(&buf));
+        buf_deinit(&buf);
+    }
     arena_reset(arena);
     return frame;
 }
 
 static bool is_plain(const ApiRequest *request) {
-    return request->output.kind == OUTPUT_OBJECT &&
+    return request->output.kind == OUTPUT_OBJECT && !request->output.protobuf &&
            request->served->resource == request->served->storage;
 }
 
@@ -94,36 +116,52 @@ static bool deliver(CacheWatcher *watcher, CacheEventType type, CachedObject *ob
 }
 
 // An object of the kind that the client expects, with nothing but a resourceVersion.
-static Str bookmark_object(Arena *arena, const ApiRequest *request, int64_t revision,
-                           bool initial_events_end) {
-    Str metadata = arena_printf(
-        arena, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\",\"creationTimestamp\":null%s}",
-        revision,
-        initial_events_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
-    Str version = request->output.version;
-    if (request->output.kind == OUTPUT_OBJECT)
-        return arena_printf(arena, "{%.*s,%.*s}",
-                            STR_ARG(kind_and_version(arena, request->served->resource)),
-                            STR_ARG(metadata));
-    Str partial = arena_printf(
-        arena, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/%.*s\",%.*s}",
-        STR_ARG(version), STR_ARG(metadata));
-    if (request->output.kind != OUTPUT_TABLE)
-        return partial;
-    return arena_printf(
-        arena,
-        "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%.*s\",\"metadata\":{\"resourceVersion\":"
-        "\"%" PRId64 "\"},\"columnDefinitions\":[],\"rows\":[{\"cells\":[],\"object\":%.*s}]}",
-        STR_ARG(version), revision, STR_ARG(partial));
+static Value *bookmark_object(Arena *arena, const ApiRequest *request, Str revision,
+                              bool initial_events_end) {
+    Value *object = value_new_object(arena), *metadata = value_new_object(arena);
+    bool whole = request->output.kind == OUTPUT_OBJECT;
+    const Resource *resource = request->served->resource;
+    Str group = whole ? resource->group : STR("meta.k8s.io");
+    Str version = whole ? resource->version : request->output.version;
+    if (group.len)
+        version = arena_printf(arena, "%.*s/%.*s", STR_ARG(group), STR_ARG(version));
+    value_set_str(arena, object, STR("kind"),
+                  whole ? resource->kind : STR("PartialObjectMetadata"));
+    value_set_str(arena, object, STR("apiVersion"), version);
+    value_set(arena, object, STR("metadata"), metadata);
+    value_set_str(arena, metadata, STR("resourceVersion"), revision);
+    value_set(arena, metadata, STR("creationTimestamp"), value_new_null(arena));
+    if (initial_events_end)
+        value_set_str(arena, value_at_make(arena, metadata, "annotations"),
+                      STR("k8s.io/initial-events-end"), STR("true"));
+    return object;
+}
+
+// A Table with one row that has no cells.
+static Value *bookmark_table(Arena *arena, const ApiRequest *request, Str revision, Value *object) {
+    Value *table = value_new_object(arena), *rows = value_new_array(arena);
+    Value *row = value_new_object(arena);
+    value_set_str(arena, table, STR("kind"), STR("Table"));
+    value_set(arena, table, STR("apiVersion"), value_get(object, STR("apiVersion")));
+    value_set_str(arena, value_at_make(arena, table, "metadata"), STR("resourceVersion"), revision);
+    value_set(arena, table, STR("columnDefinitions"), value_new_array(arena));
+    value_set(arena, table, STR("rows"), rows);
+    value_push(arena, rows, row);
+    value_set(arena, row, STR("cells"), value_new_array(arena));
+    value_set(arena, row, STR("object"), object);
+    return table;
 }
 
 static void send_bookmark(Watch *watch, int64_t revision, bool initial_events_end) {
     _arena_free_ Arena *arena = arena_new();
-    Str object = bookmark_object(arena, watch->request, revision, initial_events_end);
-    Str text = arena_printf(arena, "{\"type\":\"BOOKMARK\",\"object\":%.*s}\n", STR_ARG(object));
-    _bytes_unref_ Bytes *frame = bytes_new(text.ptr, text.len);
+    const ApiRequest *request = watch->request;
+    Str version = arena_printf(arena, "%" PRId64, revision);
+    Value *object = bookmark_object(arena, request, version, initial_events_end);
+    if (request->output.kind == OUTPUT_TABLE)
+        object = bookmark_table(arena, request, version, object);
+    _bytes_unref_ Bytes *frame = other_frame(request, arena, "BOOKMARK", object);
     watch->sent = revision;
-    http_respond_data(watch->request->http, frame);
+    http_respond_data(request->http, frame);
 }
 
 static void end_watch(Watch *watch) {
@@ -220,13 +258,9 @@ void watch_init(Api *api) {
 // An error after the stream's form was agreed on is an event, too.
 static void refuse_in_stream(Watch *watch, const ApiStatus *status) {
     ApiRequest *request = watch->request;
-    request_head(request, 200, STR("application/json"));
-    Buf buf = BUF_INIT(SIZE_MAX);
-    buf_str(&buf, STR("{\"type\":\"ERROR\",\"object\":"));
-    value_write_json(status_to_value(request->arena, status), &buf);
-    buf_str(&buf, STR("}\n"));
-    _bytes_unref_ Bytes *frame = buf_bytes(&buf);
-    buf_deinit(&buf);
+    request_head(request, 200, output_stream_type(&request->output));
+    _bytes_unref_ Bytes *frame =
+        other_frame(request, request->arena, "ERROR", status_to_value(request->arena, status));
     http_respond_data(request->http, frame);
     watch->ending = true;
     http_respond_end(request->http);
@@ -272,7 +306,7 @@ static void begin(Watch *watch) {
     if (options->bookmarks)
         list_append(&api->bookmarked, &watch->bookmarked);
     loop_timer_start(&watch->timeout, timeout_of(watch));
-    request_head(request, 200, STR("application/json"));
+    request_head(request, 200, output_stream_type(&request->output));
     pump(watch);
 }
 

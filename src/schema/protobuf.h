@@ -34,3 +34,8 @@ int protobuf_encode(const Type *type, const Value *object, Buf *buf)
 // The message alone, without an envelope.
 int protobuf_encode_message(const Type *type, const Value *object, Buf *buf)
     __attribute__((warn_unused_result));
+
+// For messages that are made piece by piece, first to last: one field that holds bytes, text or a
+// message; and an envelope around a message that lies in two parts.
+void protobuf_put_bytes(Buf *buf, uint32_t number, Str bytes);
+void protobuf_put_envelope(Buf *buf, Str api_version, Str kind, Str head, Str rest);

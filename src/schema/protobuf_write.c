@@ -367,3 +367,34 @@ int protobuf_encode(const Type *type, const Value *object, Buf *buf) {
     put(&w, "k8s", 4);
     return finish(&w, buf);
 }
+
+// ---- forwards
+
+static void append_varint(Buf *buf, uint64_t value) {
+    for (; value >= 0x80; value >>= 7)
+        buf_char(buf, (char)(value | 0x80));
+    buf_char(buf, (char)value);
+}
+
+static void append_head(Buf *buf, uint32_t number, size_t len) {
+    append_varint(buf, (uint64_t)number << 3 | WIRE_BYTES);
+    append_varint(buf, len);
+}
+
+void protobuf_put_bytes(Buf *buf, uint32_t number, Str bytes) {
+    append_head(buf, number, bytes.len);
+    buf_str(buf, bytes);
+}
+
+void protobuf_put_envelope(Buf *buf, Str api_version, Str kind, Str head, Str rest) {
+    _buf_deinit_ Buf type_meta = BUF_INIT(4096);
+    protobuf_put_bytes(&type_meta, 1, api_version);
+    protobuf_put_bytes(&type_meta, 2, kind);
+    buf_append(buf, "k8s", 4);
+    protobuf_put_bytes(buf, 1, buf_view(&type_meta));
+    append_head(buf, 2, head.len + rest.len);
+    buf_str(buf, head);
+    buf_str(buf, rest);
+    protobuf_put_bytes(buf, 3, STR(""));
+    protobuf_put_bytes(buf, 4, STR(""));
+}

@@ -346,6 +346,40 @@ static void test_node_references(void **state) {
     http_client_free(n2);
 }
 
+// Nobody but an administrator may have more than 200 writes under way at once.
+static void test_too_many_requests(void **state) {
+    Harness *h = *state;
+    bind(h, "joe-admin", "cluster-admin", "joe");
+    HttpClient *joe = harness_client(h, "joe", NULL);
+    // Pods wait a moment for the service account that is not there.
+    Answer *answers[250];
+    size_t waiting = 0, refused = 0;
+    for (int i = 0; i < 250; i++) {
+        char body[128];
+        snprintf(body, sizeof body,
+                 "{\"metadata\":{\"name\":\"p%d\"},\"spec\":{\"containers\":[{\"name\":\"c\","
+                 "\"image\":\"i\"}]}}",
+                 i);
+        answers[i] =
+            call_start(h, joe, "POST", "/api/v1/namespaces/default/pods", body, NULL, NULL);
+    }
+    harness_run(h, NSEC_PER_SEC);
+    for (int i = 0; i < 250; i++) {
+        waiting += !answers[i]->done;
+        if (answers[i]->status != 429)
+            continue;
+        refused++;
+        assert_string_equal(text_at(answers[i], "message"),
+                            "Too many requests, please try again later.");
+        assert_int_equal(number_at(answers[i], "details.retryAfterSeconds"), 1);
+    }
+    assert_int_equal(waiting, 200);
+    assert_int_equal(refused, 50);
+    harness_run(h, NSEC_PER_SEC);
+    assert_status(call_as(h, joe, "POST", MAPS, "{\"metadata\":{\"name\":\"last\"}}"), 201);
+    http_client_free(joe);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_denied_by_default, setup, teardown),
@@ -358,6 +392,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_access_reviews, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node_references, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_requests, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 
 #include "schema/patch.h"
 
+#include <stdlib.h>
+
 #include "api/decode.h"
 #include "api/meta.h"
 #include "api/server.h"
@@ -58,9 +60,62 @@ static ApiStatus *patch_refusal(ApiRequest *request, const Patch *patch, Str mes
     return status_bad_request(request->arena, message);
 }
 
-static ApiStatus *invalid_result(ApiRequest *request, const Value *shown, Str detail) {
+static int by_key(const void *a, const void *b) {
+    return str_cmp((*(const Member *const *)a)->key, (*(const Member *const *)b)->key);
+}
+
+static void write_go_value(Arena *arena, const Value *value, Buf *buf);
+
+static void write_go_map(Arena *arena, const Value *object, Buf *buf) {
+    const Member **sorted = arena_alloc(arena, (object->n + 1) * sizeof *sorted);
+    for (uint32_t i = 0; i < object->n; i++)
+        sorted[i] = &object->members[i];
+    qsort(sorted, object->n, sizeof *sorted, by_key);
+    buf_str(buf, STR("map["));
+    for (uint32_t i = 0; i < object->n; i++) {
+        if (i)
+            buf_char(buf, ' ');
+        buf_str(buf, sorted[i]->key);
+        buf_char(buf, ':');
+        write_go_value(arena, sorted[i]->value, buf);
+    }
+    buf_char(buf, ']');
+}
+
+// A decoded value as Go's fmt prints it with %+v.
+static void write_go_value(Arena *arena, const Value *value, Buf *buf) {
+    switch (value->kind) {
+    case VALUE_NULL:
+        buf_str(buf, STR("<nil>"));
+        return;
+    case VALUE_STRING:
+        buf_str(buf, value->string);
+        return;
+    case VALUE_OBJECT:
+        write_go_map(arena, value, buf);
+        return;
+    case VALUE_ARRAY:
+        buf_char(buf, '[');
+        for (uint32_t i = 0; i < value->n; i++) {
+            if (i)
+                buf_char(buf, ' ');
+            write_go_value(arena, value->items[i], buf);
+        }
+        buf_char(buf, ']');
+        return;
+    default:
+        value_write_json(value, buf);
+    }
+}
+
+// A strategic merge patch is shown itself, as Go has it in memory; else the patched object.
+static ApiStatus *invalid_result(ApiRequest *request, const Patch *patch, const Value *shown,
+                                 Str detail) {
     Buf buf = BUF_INIT(VALUE_MAX_BYTES);
-    value_write_json(shown, &buf);
+    if (patch->type == PATCH_TYPE_STRATEGIC)
+        write_go_value(request->arena, patch->patch, &buf);
+    else
+        value_write_json(shown, &buf);
     FieldErrors errors = {.arena = request->arena};
     field_invalid(&errors, PATH(NULL, STR("patch")), arena_str(request->arena, buf_view(&buf)),
                   arena_cstr(request->arena, detail));
@@ -86,20 +141,18 @@ static Value *apply(Update *update, const Value *current, const ApiStatus **ret_
     }
     if (patched->kind != VALUE_OBJECT) {
         *ret_refusal =
-            invalid_result(request, patched, STR("the patched object is no JSON object"));
+            invalid_result(request, patch, patched, STR("the patched object is no JSON object"));
         return NULL;
     }
     patched = value_copy(arena, patched); // normal form is made in place
     ValuePaths strict = {0};
     if (!decode_normalize(arena, resource->type, patched, &patch->duplicates, &strict, &message)) {
-        *ret_refusal = invalid_result(
-            request, patch->type == PATCH_TYPE_STRATEGIC ? patch->patch : patched, message);
+        *ret_refusal = invalid_result(request, patch, patched, message);
         return NULL;
     }
     if (strict.n && request->field_validation == FIELD_VALIDATION_STRICT) {
         *ret_refusal =
-            invalid_result(request, patch->type == PATCH_TYPE_STRATEGIC ? patch->patch : patched,
-                           decode_strict_message(arena, &strict));
+            invalid_result(request, patch, patched, decode_strict_message(arena, &strict));
         return NULL;
     }
     for (size_t i = 0; i < strict.n && request->field_validation == FIELD_VALIDATION_WARN; i++)
@@ -126,7 +179,7 @@ static Value *apply_config(Update *update, const Value *current, const ApiStatus
         return NULL;
     }
     if (!decode_normalize(arena, resource->type, applied, NULL, &strict, &message)) {
-        *ret_refusal = invalid_result(request, applied, message);
+        *ret_refusal = invalid_result(request, patch, applied, message);
         return NULL;
     }
     schema_default(arena, resource, applied);
@@ -155,12 +208,23 @@ static ApiStatus *parse_config(ApiRequest *request, Patch *patch) {
     return NULL;
 }
 
+// Which decoder meets the text first depends on the form and on who wants to hear of duplicates.
+static ApiStatus *refuse_text(ApiRequest *request, const Patch *patch, Str why) {
+    bool checked = request->field_validation != FIELD_VALIDATION_IGNORE;
+    if (patch->type == PATCH_TYPE_MERGE && !checked)
+        return status_bad_request(request->arena, STR("Invalid JSON Patch"));
+    const char *prefix =
+        patch->type != PATCH_TYPE_STRATEGIC && checked ? "error decoding patch: " : "";
+    return status_bad_request(request->arena,
+                              arena_printf(request->arena, "%s%.*s", prefix, STR_ARG(why)));
+}
+
 static ApiStatus *parse_patch(ApiRequest *request, Patch *patch) {
     Arena *arena = request->arena;
     ParseError error = {0};
     if (value_parse_json(arena, request->http->body, &patch->duplicates, &patch->patch, &error) !=
         0)
-        return status_bad_request(arena, STR("invalid JSON patch"));
+        return refuse_text(request, patch, error.message);
     bool array = patch->patch->kind == VALUE_ARRAY;
     if (patch->type == PATCH_TYPE_JSON && array && patch->patch->n > PATCH_MAX_OPERATIONS)
         return status_too_large(

@@ -158,7 +158,19 @@ static void test_patches(void **state) {
     Answer *stale = call_patch(h, "merge", MAPS "/a", "{\"metadata\":{\"resourceVersion\":\"1\"},\"data\":{\"k\":\"v\"}}");
     assert_status(stale, 409);
     assert_status(call_patch(h, "json", MAPS "/a", "[{\"op\":\"test\",\"path\":\"/data/n\",\"value\":\"9\"}]"), 422);
-    assert_refused(call_patch(h, "merge", MAPS "/a", "{"), 400, "invalid JSON patch");
+    // staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go
+    assert_refused(call_patch(h, "merge", MAPS "/a", "{"), 400,
+                   "error decoding patch: unexpected end of JSON input");
+    assert_refused(call_patch(h, "merge", MAPS "/a?fieldValidation=Ignore", "{"), 400,
+                   "Invalid JSON Patch");
+    assert_refused(call_patch(h, "strategic-merge", MAPS "/a", "{"), 400,
+                   "unexpected end of JSON input");
+    Answer *typed = call_patch(h, "strategic-merge", MAPS "/a",
+                               "{\"metadata\":{\"labels\":{\"b\":1,\"a\":null}},\"data\":{\"x\":[true,\"y\"]}}");
+    assert_status(typed, 422);
+    assert_non_null(strstr(text_at(typed, "message"),
+                           "patch: Invalid value: \"map[data:map[x:[true y]] "
+                           "metadata:map[labels:map[a:<nil> b:1]]]\": "));
     assert_status(call_with(h, h->admin, "PATCH", MAPS "/a", "{}", (const char *const[]){"Content-Type", "text/plain", NULL}), 415);
     assert_refused(call_patch(h, "merge", MAPS "/none", "{}"), 404, "configmaps \"none\" not found");
     assert_refused(call_patch(h, "merge", MAPS "/a", "{\"metadata\":{\"name\":\"b\"}}"), 400,

@@ -19,4 +19,5 @@ typedef struct ControllersConfig {
 // Returns NULL with *ret_message (static text or malloc'ed) when the selection names a controller
 // that does not exist.
 Controllers *controllers_new(const ControllersConfig *config, char **ret_message);
+// Requests may still be under way: free the clients next, before the loop runs again.
 void controllers_free(Controllers *controllers);

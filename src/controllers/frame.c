@@ -95,6 +95,8 @@ void controllers_free(Controllers *all) {
     for (size_t i = 0; i < all->n_running; i++) {
         Controller *controller = all->running[i];
         work_queue_free(controller->queue);
+        Reconcile *reconcile;
+        list_for_each(reconcile, &controller->running, link) arena_free(reconcile->arena);
         controller->stop(controller);
     }
     arena_free(all->arena);
@@ -111,6 +113,7 @@ static void begin(void *user, Str key) {
     Arena *arena = arena_new();
     Reconcile *reconcile = arena_new_of(arena, Reconcile);
     reconcile->controller = controller;
+    list_append(&controller->running, &reconcile->link);
     reconcile->arena = arena;
     reconcile->key = arena_str(arena, key);
     Str rest = reconcile->key;
@@ -128,6 +131,7 @@ void controller_init(Controller *controller, Controllers *all, const char *name,
     controller->client = all->config.client(all->config.user, str_from(name));
     controller->reconcile = reconcile;
     controller->stop = stop;
+    list_init(&controller->running);
     controller->queue = work_queue_new(&(WorkQueueConfig){
         .loop = controller->loop, .workers = workers, .reconcile = begin, .user = controller});
 }
@@ -185,6 +189,7 @@ void controller_enqueue(Controller *controller, Str namespace_, Str name) {
 }
 
 void reconcile_done(Reconcile *reconcile, bool retry) {
+    list_remove(&reconcile->link);
     work_queue_done(reconcile->controller->queue, reconcile->key, retry);
     arena_free(reconcile->arena);
 }

@@ -7,6 +7,7 @@
 // the table of frame.c, and a reconcile function. A reconcile ends with exactly one
 // reconcile_done(), now or in a later callback.
 
+#include "base/list.h"
 #include "client/event.h"
 #include "client/informer.h"
 #include "client/work_queue.h"
@@ -17,6 +18,7 @@ typedef struct Controller Controller;
 
 typedef struct Reconcile { // lives from the start of a reconcile to reconcile_done()
     Controller *controller;
+    ListLink link; // in controller->running
     Arena *arena;
     Str key, namespace_, name; // "namespace/name" or "/name"
     void *state;               // the reconcile's own, across its calls
@@ -31,6 +33,7 @@ struct Controller {
     void (*reconcile)(Reconcile *reconcile);
     void (*stop)(Controller *controller); // frees what the controller made itself, and the struct
     int waiting;                          // informers not yet synced: nothing is reconciled before
+    List running;                         // Reconciles
 };
 
 // Called by a start function: names the controller, its client and its queue.

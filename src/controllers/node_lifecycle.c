@@ -1,18 +1,31 @@
-// Node conditions become taints, and a node whose lease is no longer renewed becomes Unknown.
+// Node conditions become taints, and a node whose lease is no longer renewed becomes Unknown. A
+// renewal counts from when it was seen here, not from the time in it: clocks differ, and after a
+// pause of ours every node gets its whole grace period again.
 // https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller,
 // https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-nodes-by-condition
-#include <assert.h>
 #include <stdlib.h>
 
+#include "base/map.h"
+#include "base/memory.h"
 #include "base/time.h"
 #include "controllers/frame.h"
 
-#define GRACE_PERIOD (40 * NSEC_PER_SEC) // kube-controller-manager's --node-monitor-grace-period
+// kube-controller-manager's --node-monitor-grace-period and --node-startup-grace-period
+#define GRACE_PERIOD (50 * NSEC_PER_SEC)
+#define STARTUP_GRACE_PERIOD (60 * NSEC_PER_SEC)
 
 typedef struct NodeLifecycleController {
     Controller base;
     Informer *nodes, *leases;
+    Map *health; // node name -> Health
+    EventRecorder *events;
 } NodeLifecycleController;
+
+typedef struct Health {
+    int64_t heard;     // loop_now() when the node last gave a sign of life
+    int64_t heartbeat; // lastHeartbeatTime of its condition Ready
+    bool was_ready;
+} Health;
 
 static const struct { // which status of which condition is which taint
     Str condition, status, taint;
@@ -27,11 +40,16 @@ static const struct { // which status of which condition is which taint
 #define N_TAINTS (sizeof taints_by_condition / sizeof *taints_by_condition)
 #define UNSCHEDULABLE STR("node.kubernetes.io/unschedulable")
 
-static bool has_condition(const Node *node, Str type, Str status) {
+static const NodeCondition *condition_of(const Node *node, Str type) {
     for (size_t i = 0; i < node->status.conditions.len; i++)
         if (str_eq(node->status.conditions.items[i].type, type))
-            return str_eq(node->status.conditions.items[i].status, status);
-    return false;
+            return &node->status.conditions.items[i];
+    return NULL;
+}
+
+static bool has_condition(const Node *node, Str type, Str status) {
+    const NodeCondition *condition = condition_of(node, type);
+    return condition && str_eq(condition->status, status);
 }
 
 // Whether that NoSchedule taint is this controller's to set or clear, and which it should be.
@@ -120,12 +138,18 @@ static void patch_unknown(Reconcile *r, const Node *node, int64_t now) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (has_condition(node, types[i], STR("Unknown")))
             continue;
+        bool never = !condition_of(node, types[i]);
         Value *condition = value_new_object(r->arena);
         value_set_str(r->arena, condition, STR("type"), types[i]);
         value_set_str(r->arena, condition, STR("status"), STR("Unknown"));
-        value_set_str(r->arena, condition, STR("reason"), STR("NodeStatusUnknown"));
+        value_set_str(r->arena, condition, STR("reason"),
+                      never ? STR("NodeStatusNeverUpdated") : STR("NodeStatusUnknown"));
         value_set_str(r->arena, condition, STR("message"),
-                      STR("Kubelet stopped posting node status."));
+                      never ? STR("Kubelet never posted node status.")
+                            : STR("Kubelet stopped posting node status."));
+        if (never)
+            value_set_str(r->arena, condition, STR("lastHeartbeatTime"),
+                          time_format(r->arena, node->metadata.creation_timestamp));
         value_set_str(r->arena, condition, STR("lastTransitionTime"), time_format(r->arena, now));
         value_push(r->arena, conditions, condition);
     }
@@ -134,29 +158,53 @@ static void patch_unknown(Reconcile *r, const Node *node, int64_t now) {
     patch(r, object, STR("status"));
 }
 
-// When the node was last heard of: its lease, or while it has none, its creation.
-static int64_t last_heard(Reconcile *r, NodeLifecycleController *self, const Node *node) {
-    Lease *lease =
-        reconcile_object(r, self->leases, STR("kube-node-lease"), r->name, kinds_type_Lease());
-    if (lease && lease->spec.renew_time > node->metadata.creation_timestamp)
-        return lease->spec.renew_time;
-    return node->metadata.creation_timestamp;
+static Health *health_of(NodeLifecycleController *self, const Node *node) {
+    Health *health = map_get(self->health, node->metadata.name);
+    const NodeCondition *ready = condition_of(node, STR("Ready"));
+    int64_t heartbeat = ready ? ready->last_heartbeat_time : 0;
+    if (health && health->heartbeat == heartbeat)
+        return health;
+    if (!health) {
+        health = memory_new(Health);
+        map_put(self->health, node->metadata.name, health);
+    }
+    health->heartbeat = heartbeat;
+    health->heard = loop_now(self->base.loop);
+    return health;
+}
+
+static void report(NodeLifecycleController *self, Health *health, const Node *node) {
+    bool is_ready = has_condition(node, STR("Ready"), STR("True"));
+    if (health->was_ready && !is_ready) {
+        EventTarget target = {.api_version = STR("v1"),
+                              .kind = STR("Node"),
+                              .name = node->metadata.name,
+                              .uid = node->metadata.uid};
+        event_record(self->events, &target, "Normal", "NodeNotReady",
+                     "Node %.*s status is now: NodeNotReady", STR_ARG(node->metadata.name));
+    }
+    health->was_ready = is_ready;
 }
 
 static void reconcile(Reconcile *r) {
     NodeLifecycleController *self = (NodeLifecycleController *)r->controller;
     Node *node = reconcile_object(r, self->nodes, STR(""), r->name, kinds_type_Node());
     if (!node) {
+        free(map_remove(self->health, r->name));
         reconcile_done(r, false);
         return;
     }
-    int64_t now = loop_wall(self->base.loop), silence = now - last_heard(r, self, node);
-    if (silence >= GRACE_PERIOD && !has_condition(node, STR("Ready"), STR("Unknown"))) {
+    Health *health = health_of(self, node);
+    report(self, health, node);
+    int64_t grace = condition_of(node, STR("Ready")) ? GRACE_PERIOD : STARTUP_GRACE_PERIOD;
+    int64_t left = health->heard + grace - loop_now(self->base.loop);
+    int64_t now = loop_wall(self->base.loop);
+    if (left > 0) {
+        controller_enqueue_after(&self->base, STR(""), r->name, left);
+    } else if (!has_condition(node, STR("Ready"), STR("Unknown"))) {
         patch_unknown(r, node, now); // the taint follows when the change comes back
         return;
     }
-    if (silence < GRACE_PERIOD)
-        controller_enqueue_after(&self->base, STR(""), r->name, GRACE_PERIOD - silence);
     Value *taints = wanted_taints(r->arena, node, now);
     if (taints)
         patch_taints(r, node, taints);
@@ -164,17 +212,35 @@ static void reconcile(Reconcile *r) {
         reconcile_done(r, false);
 }
 
+// A sign of life; the timer that runs for the node finds it.
+static void on_lease(void *user, const InformerObject *old, const InformerObject *now) {
+    NodeLifecycleController *self = user;
+    bool is_heartbeat = now && str_eq(now->namespace_, STR("kube-node-lease"));
+    Health *health = is_heartbeat ? map_get(self->health, now->name) : NULL;
+    if (health)
+        health->heard = loop_now(self->base.loop);
+}
+
 static void stop(Controller *controller) {
-    free(controller);
+    NodeLifecycleController *self = (NodeLifecycleController *)controller;
+    event_recorder_free(self->events);
+    MapIter iter = {0};
+    while (map_next(self->health, &iter))
+        free(iter.value);
+    map_free(self->health);
+    free(self);
 }
 
 Controller *node_lifecycle_controller_start(Controllers *all) {
-    NodeLifecycleController *self = calloc(1, sizeof *self);
-    assert(self);
+    static const InformerHandler watch_leases = {.on_change = on_lease};
+    NodeLifecycleController *self = memory_new(NodeLifecycleController);
+    self->health = map_new();
     controller_init(&self->base, all, "node-controller", 4, reconcile, stop);
+    self->events = event_recorder_new(self->base.client, STR("node-controller"), STR_NONE);
     self->nodes = controller_informer(&self->base, kinds_resource_core_v1_nodes(), STR(""));
     self->leases =
         controller_informer(&self->base, kinds_resource_coordination_v1_leases(), STR_NONE);
+    informer_add_handler(self->leases, &watch_leases, self);
     controller_follow(&self->base, self->nodes);
     return &self->base;
 }

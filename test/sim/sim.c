@@ -13,10 +13,17 @@
 
 #include "base/memory.h"
 
-Sim *sim_new(void) {
+#define START (1790000000LL * NSEC_PER_SEC)
+
+Sim *sim_new_seeded(uint64_t seed) {
     Sim *sim = memory_new(Sim);
-    sim->api = harness_new();
+    Loop *loop = loop_new_simulated(seed, START);
+    sim->api = harness_new_on(loop, store_memory_new(loop));
     return sim;
+}
+
+Sim *sim_new(void) {
+    return sim_new_seeded(1);
 }
 
 void sim_free(Sim *sim) {
@@ -53,6 +60,15 @@ Client *sim_client(Sim *sim, const char *user) {
     return client;
 }
 
+Client *sim_controller_client(void *user, Str name) {
+    Sim *sim = user;
+    if (!name.len)
+        return sim_client(sim, "system:kube-controller-manager");
+    Str text =
+        arena_printf(sim->api->arena, "system:serviceaccount:kube-system:%.*s", STR_ARG(name));
+    return sim_client(sim, arena_cstr(sim->api->arena, text));
+}
+
 void sim_run(Sim *sim, int64_t ns) {
     harness_run(sim->api, ns);
 }
@@ -80,7 +96,7 @@ void sim_refuse(HttpRequest *request, int code, const char *reason, const char *
     http_respond(request, code, STR("application/json"), body);
 }
 
-static void create(Sim *sim, const char *path, const char *object) {
+void sim_create(Sim *sim, const char *path, const char *object) {
     assert_status(call(sim->api, "POST", path, object), 201);
 }
 
@@ -90,8 +106,8 @@ void sim_patch(Sim *sim, const char *path, const char *merge_patch) {
 
 // For tests that run no service account controller.
 void sim_add_service_account(Sim *sim) {
-    create(sim, "/api/v1/namespaces/default/serviceaccounts",
-           "{\"metadata\":{\"name\":\"default\"}}");
+    sim_create(sim, "/api/v1/namespaces/default/serviceaccounts",
+               "{\"metadata\":{\"name\":\"default\"}}");
 }
 
 void sim_add_node(Sim *sim, const char *name, const char *more) {
@@ -99,7 +115,7 @@ void sim_add_node(Sim *sim, const char *name, const char *more) {
     snprintf(text, sizeof text,
              "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"kubernetes.io/hostname\":\"%s\"}}}",
              name, name);
-    create(sim, "/api/v1/nodes", text);
+    sim_create(sim, "/api/v1/nodes", text);
     snprintf(path, sizeof path, "/api/v1/nodes/%s/status", name);
     assert_status(
         call_patch(sim->api, "merge", path,
@@ -123,7 +139,13 @@ void sim_add_pod(Sim *sim, const char *name, const char *spec) {
              "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"containers\":[{\"name\":\"c\","
              "\"image\":\"busybox\"}]%s%s}}",
              name, spec ? "," : "", spec ? spec : "");
-    create(sim, "/api/v1/namespaces/default/pods", text);
+    sim_create(sim, "/api/v1/namespaces/default/pods", text);
+}
+
+bool sim_exists(Sim *sim, const char *path) {
+    Answer *answer = call(sim->api, "GET", path, NULL);
+    assert_true(answer->status == 200 || answer->status == 404);
+    return answer->status == 200;
 }
 
 void sim_delete(Sim *sim, const char *path) {

@@ -19,9 +19,12 @@ struct Sim {
 };
 
 Sim *sim_new(void);
-void sim_free(Sim *sim); // free the actors before
+Sim *sim_new_seeded(uint64_t seed); // another order of what happens at the same moment
+void sim_free(Sim *sim);            // free the actors before
 // A client inside the process, as that user; freed with the simulation.
 Client *sim_client(Sim *sim, const char *user);
+// What ControllersConfig.client wants; user: the Sim.
+Client *sim_controller_client(void *user, Str name);
 void sim_run(Sim *sim, int64_t ns);
 void sim_restart_api(Sim *sim); // on the same store; open watches end
 void sim_log_clear(Sim *sim);
@@ -29,6 +32,7 @@ const char *sim_log(Sim *sim);
 // A refusal as the API words them.
 void sim_refuse(HttpRequest *request, int code, const char *reason, const char *message);
 
+void sim_create(Sim *sim, const char *path, const char *object);
 void sim_add_service_account(Sim *sim); // "default" in "default", without which no pods
 // A node named `name` that takes pods, merged with `more` (JSON, may be NULL).
 void sim_add_node(Sim *sim, const char *name, const char *more);
@@ -36,6 +40,7 @@ void sim_add_node(Sim *sim, const char *name, const char *more);
 // be NULL).
 void sim_add_pod(Sim *sim, const char *name, const char *spec);
 void sim_patch(Sim *sim, const char *path, const char *merge_patch);
+bool sim_exists(Sim *sim, const char *path);
 void sim_delete(Sim *sim, const char *path); // at once, whatever the grace period
 Answer *sim_pod(Sim *sim, const char *name);
 const char *sim_node_of(Sim *sim, const char *pod); // spec.nodeName

@@ -1,8 +1,10 @@
 // seapod: the front door. Every verb is a file of its own.
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "http/tls.h"
 
 static const struct {
     const char *name, *help;
@@ -37,6 +39,10 @@ int cmd_version(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1); // a heap for each pool thread would be mostly holes
+#endif
+    tls_init();
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -1,6 +1,7 @@
 // `seapod server`: the wiring of a control plane and a node in one process.
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 
 #define YEAR (365LL * 24 * 3600 * NSEC_PER_SEC)
 #define CLOCK_SKEW (300 * NSEC_PER_SEC)
+#define SETTLE_AFTER (2 * NSEC_PER_SEC)
+#define SETTLE_REQUESTS 64
 
 typedef struct Options {
     NodeOptions node;
@@ -46,6 +49,8 @@ typedef struct Server {
     Scheduler *scheduler;
     Controllers *controllers;
     NodeParts *node;
+    LoopTimer settle;
+    unsigned requests; // since the heap was last trimmed
     bool stopping;
     int exit_code;
 } Server;
@@ -113,12 +118,28 @@ static int write_admin_kubeconfig(Server *server) {
 // Clients of this process
 // ----------------------------------------------------------------------------
 
+// Work leaves holes in the heap. They go back a while after some of it was done; an idle server,
+// with its few heartbeats, is not woken for that.
+static void on_settled(void *user) {
+    ((Server *)user)->requests = 0;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+static void handle(void *user, HttpRequest *request) {
+    Server *server = user;
+    if (++server->requests >= SETTLE_REQUESTS && !loop_timer_is_running(&server->settle))
+        loop_timer_start(&server->settle, SETTLE_AFTER);
+    api_handle(server->api, request);
+}
+
 static Client *local_client(Server *server, Str user, const Str *groups, size_t n_groups,
                             Str agent) {
     HttpPeer peer = {
         .address = STR("@"), .local = true, .user = user, .groups = groups, .n_groups = n_groups};
     HttpClient *transport =
-        http_client_new_local(server->loop, server->loop, api_handle, server->api, &peer);
+        http_client_new_local(server->loop, server->loop, handle, server, &peer);
     return client_new(server->loop, transport, agent);
 }
 
@@ -319,8 +340,8 @@ static int open_api(Server *server) {
                                             .address = arena_cstr(server->arena, o->bind_address),
                                             .port = (uint16_t)o->secure_port,
                                             .tls = server->serving_tls,
-                                            .handler = api_handle,
-                                            .user = server->api},
+                                            .handler = handle,
+                                            .user = server},
                         &server->http);
     if (error)
         return cmd_fail("server", "cannot listen on %.*s port %lld: %s", STR_ARG(o->bind_address),
@@ -387,6 +408,7 @@ int cmd_server(int argc, char **argv) {
         return cmd_fail("server", "this host cannot run pods yet (see seapod check):\n%.*s",
                         STR_ARG(lacks));
     server->loop = loop_new();
+    loop_timer_init(&server->settle, server->loop, on_settled, server);
     if (open_store(server) != 0)
         return 1;
     int64_t now = loop_wall(server->loop);

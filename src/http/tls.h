@@ -7,6 +7,9 @@
 typedef struct TlsContext
     TlsContext; // reference-counted; certificates may be replaced while in use
 
+// Before anything of OpenSSL's is called, or it has no effect: leaves out the texts of OpenSSL's
+// errors, which cost 500 KiB and which nobody here shows (pki/openssl.c loads them when it must).
+void tls_init(void);
 // PEM everywhere. `client_ca` may be empty: then client certificates are not asked for; otherwise
 // one is asked for, and the connection goes on whatever is shown: HttpPeer says what it was
 // (certificate, certificate_error), and the authenticator judges. Returns 0, -EINVAL (no PEM, key

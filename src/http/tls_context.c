@@ -121,7 +121,12 @@ static void set_up_client(TlsContext *context, SSL_CTX *ctx) {
         SSL_CTX_set_default_verify_paths(ctx);
 }
 
+void tls_init(void) {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS, NULL);
+}
+
 static int make_ctx(TlsContext *context, Str chain, Str key, SSL_CTX **ret) {
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_SSL_STRINGS, NULL); // see tls_init()
     SSL_CTX *ctx = SSL_CTX_new(context->server ? TLS_server_method() : TLS_client_method());
     if (!ctx)
         abort();

@@ -304,6 +304,7 @@ static void launch_spawn(CrunJob *job) {
     loop_fd_want(launch->watch, LOOP_READ);
 }
 
+// In `arena`, which has to last until the launcher runs only.
 static const char **launch_arguments(Arena *arena, CrunSandbox *sandbox, const SandboxSpec *spec,
                                      int *ret_error, Str *ret_message) {
     CrunRuntime *runtime = sandbox->runtime;
@@ -316,8 +317,8 @@ static const char **launch_arguments(Arena *arena, CrunSandbox *sandbox, const S
     argv[n++] = "--launch";
     argv[n++] = crun_path(runtime, arena, "ns", sandbox->view.id).ptr;
     argv[n++] = arena_cstr(arena, str_from(namespaces));
-    argv[n++] = sandbox->hostname.ptr;
-    if (!spec->host_network) { // as containerd's enable_unprivileged_ports and _icmp
+    argv[n++] = sandbox->hostname.ptr; // the sandbox outlives its launch
+    if (!spec->host_network) {         // as containerd's enable_unprivileged_ports and _icmp
         argv[n++] = "/proc/sys/net/ipv4/ip_unprivileged_port_start=0";
         argv[n++] = "/proc/sys/net/ipv4/ping_group_range=0 2147483647";
     }
@@ -373,7 +374,7 @@ void crun_run_sandbox(Runtime *base, const SandboxSpec *spec, SandboxDone done, 
     PrepareJob *prepare = crun_job_new(runtime, sizeof *prepare);
     int error = 0;
     Str message = STR("");
-    launch->argv = launch_arguments(arena, sandbox, spec, &error, &message);
+    launch->argv = launch_arguments(prepare->job.arena, sandbox, spec, &error, &message);
     if (error) {
         arena_free(prepare->job.arena);
         launch_fail(sandbox, error, message);

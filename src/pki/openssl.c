@@ -9,11 +9,27 @@
 
 #include "base/log.h"
 
+// The texts are loaded with the first error: they cost half a megabyte (see tls_context.c).
+static void load_texts(void) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" // nothing else loads them later
+    ERR_load_ERR_strings();
+    ERR_load_ASN1_strings();
+    ERR_load_CRYPTO_strings();
+    ERR_load_EC_strings();
+    ERR_load_EVP_strings();
+    ERR_load_PEM_strings();
+    ERR_load_X509_strings();
+#pragma GCC diagnostic pop
+}
+
 int openssl_failed(const char *what) {
     char reason[256] = "unknown";
     unsigned long code = ERR_peek_last_error();
-    if (code)
+    if (code) {
+        load_texts();
         ERR_error_string_n(code, reason, sizeof reason);
+    }
     ERR_clear_error();
     log_error("pki", "OpenSSL refused", "what=\"%s\" reason=\"%s\"", what, reason);
     return -EIO;

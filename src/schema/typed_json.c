@@ -67,11 +67,13 @@ static bool at_null(JsonScan *scan) {
     return json_peek(scan) == 'n';
 }
 
-// Room for item number `n`; new room is zero. The capacity is 4, 8, 16, ...
+// Room for item number `n`; new room is zero. The capacity is 4, 8, 16, ..., and of large items
+// 1, 2, 4, ...: most pods have one container, and its struct has 1.5 KiB.
 static void *grow(Arena *arena, void *items, size_t n, size_t size) {
-    if (n < 4 ? n != 0 : (n & (n - 1)) != 0)
+    size_t first = size > 256 ? 1 : 4;
+    if (n < first ? n != 0 : (n & (n - 1)) != 0)
         return items;
-    size_t capacity = n ? n * 2 : 4;
+    size_t capacity = n ? n * 2 : first;
     items = arena_grow(arena, items, n * size, capacity * size);
     memset((char *)items + n * size, 0, (capacity - n) * size);
     return items;

@@ -11,7 +11,7 @@ typedef struct Role {
     Arena *arena;
     const PolicyRuleView *rules;
     size_t n_rules;
-    const Value *labels;
+    CachedObject *object; // strings of the rules lie in it
     Selector *
         *selectors; // aggregationRule; its rules are those of the roles that one of these selects
     size_t n_selectors;
@@ -80,19 +80,54 @@ static void role_free(Role *role) {
     if (!role)
         return;
     free(role->members);
+    object_unref(role->object);
     arena_free(role->arena);
+}
+
+// What lies in the object's JSON stays there.
+static Str keep_string(Arena *arena, const CachedObject *object, Str s) {
+    Str json = bytes_str(object->json);
+    bool inside = s.ptr >= json.ptr && s.ptr + s.len <= json.ptr + json.len;
+    return inside || !s.len ? s : arena_str(arena, s);
+}
+
+static const Str *keep_strings(Arena *arena, const CachedObject *object, const Str *list,
+                               size_t n) {
+    Str *kept = n ? arena_array_of(arena, Str, n) : NULL;
+    for (size_t i = 0; i < n; i++)
+        kept[i] = keep_string(arena, object, list[i]);
+    return kept;
+}
+
+static const PolicyRuleView *keep_rules(Arena *arena, const CachedObject *object,
+                                        const PolicyRuleView *rules, size_t n) {
+    PolicyRuleView *kept = arena_array_of(arena, PolicyRuleView, n ? n : 1);
+    for (size_t i = 0; i < n; i++) {
+        kept[i] = rules[i];
+        kept[i].verbs = keep_strings(arena, object, rules[i].verbs, rules[i].n_verbs);
+        kept[i].groups = keep_strings(arena, object, rules[i].groups, rules[i].n_groups);
+        kept[i].resources = keep_strings(arena, object, rules[i].resources, rules[i].n_resources);
+        kept[i].names = keep_strings(arena, object, rules[i].names, rules[i].n_names);
+        kept[i].urls = keep_strings(arena, object, rules[i].urls, rules[i].n_urls);
+    }
+    return kept;
 }
 
 static Role *role_new(CachedObject *object) {
     Arena *arena = arena_new();
+    _arena_free_ Arena *scratch = arena_new(); // a decoded role is ten times as large as its rules
     Role *role = arena_new_of(arena, Role);
     role->arena = arena;
-    Value *tree = object_decode(arena, object);
-    role->n_rules = rules_from_value(arena, value_get(tree, STR("rules")), &role->rules);
-    role->labels = value_at(tree, "metadata.labels");
+    role->object = object_ref(object);
+    Value *tree = object_decode(scratch, object);
+    const PolicyRuleView *rules;
+    role->n_rules = rules_from_value(scratch, value_get(tree, STR("rules")), &rules);
+    role->rules = keep_rules(arena, object, rules, role->n_rules);
     const Value *selectors = value_at(tree, "aggregationRule.clusterRoleSelectors");
     if (!selectors || selectors->kind != VALUE_ARRAY || !selectors->n)
         return role;
+    // Selectors point into what they are made from.
+    selectors = value_at(object_decode(arena, object), "aggregationRule.clusterRoleSelectors");
     role->selectors = arena_array_of(arena, Selector *, selectors->n);
     for (uint32_t i = 0; i < selectors->n; i++) {
         Str message;
@@ -122,9 +157,10 @@ static Binding *binding_new(CachedObject *object, bool cluster) {
     binding->cluster = cluster;
     binding->namespace_ = arena_str(arena, object->namespace_);
     binding->name = arena_str(arena, object->name);
-    Value *tree = object_decode(arena, object);
-    binding->role_kind = value_string_at(tree, "roleRef.kind");
-    binding->role_name = value_string_at(tree, "roleRef.name");
+    _arena_free_ Arena *scratch = arena_new();
+    Value *tree = object_decode(scratch, object);
+    binding->role_kind = arena_str(arena, value_string_at(tree, "roleRef.kind"));
+    binding->role_name = arena_str(arena, value_string_at(tree, "roleRef.name"));
     const Value *subjects = value_get(tree, STR("subjects"));
     size_t n = subjects && subjects->kind == VALUE_ARRAY ? subjects->n : 0;
     binding->subjects = arena_array_of(arena, Str, n ? n : 1);
@@ -247,7 +283,7 @@ static void find_members(const Authorizer *self, Role *role) {
             continue;
         bool selected = false;
         for (size_t i = 0; i < role->n_selectors && !selected; i++)
-            selected = selector_matches(role->selectors[i], other->labels);
+            selected = selector_matches(role->selectors[i], other->object->labels);
         if (!selected)
             continue;
         role->members = memory_resize_array(role->members, role->n_members + 1, sizeof(Role *));

@@ -10,8 +10,8 @@
 #include "base/stream.h"
 #include "base/stream_queue.h"
 
-#define READ_SIZE (64 * 1024)
-#define READS_PER_TURN 4 // then others get their turn
+#define READ_SIZE (64 * 1024) // on the stack: thread-local, every thread would pay for it
+#define READS_PER_TURN 4      // then others get their turn
 #define IOVECS 16
 #define LINGER_NS (10 * NSEC_PER_SEC)
 
@@ -104,16 +104,10 @@ static void fail_writing(FdStream *s, int error) {
     update_watch(s);
 }
 
-// One buffer for all streams of a thread: it is filled and handed out within one callback.
-static char *read_buffer(void) {
-    static _Thread_local char buffer[READ_SIZE];
-    return buffer;
-}
-
 // Closing a socket that holds unread bytes resets the connection, and the peer loses what we sent
 // last. So a peer that is still sending is read out, to its end or as long as LINGER_NS allows.
 static void discard_input(FdStream *s) {
-    char *buffer = read_buffer();
+    char buffer[READ_SIZE];
     bool was_discarding = s->discarding;
     for (int i = 0; i < READS_PER_TURN; i++) {
         ssize_t n = read(s->fd, buffer, READ_SIZE);
@@ -179,7 +173,7 @@ static bool can_read(const FdStream *s) {
 
 static void read_some(FdStream *s) {
     for (int i = 0; i < READS_PER_TURN && can_read(s); i++) {
-        char *buffer = read_buffer();
+        char buffer[READ_SIZE];
         ssize_t n = read(s->fd, buffer, READ_SIZE);
         if (n > 0) {
             if (s->broken)

@@ -220,7 +220,7 @@ static void end_reading(TlsStream *s) {
 }
 
 static void read_some(TlsStream *s) {
-    static _Thread_local char buffer[READ_SIZE]; // filled and handed out within one callback
+    char buffer[READ_SIZE];
     for (int i = 0; i < READS_PER_TURN && can_read(s); i++) {
         ERR_clear_error();
         errno = 0;

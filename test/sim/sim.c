@@ -23,7 +23,8 @@ Sim *sim_new_seeded(uint64_t seed) {
 }
 
 Sim *sim_new(void) {
-    return sim_new_seeded(1);
+    const char *seed = getenv("SIM_SEED");
+    return sim_new_seeded(seed ? strtoull(seed, NULL, 10) : 1);
 }
 
 void sim_free(Sim *sim) {

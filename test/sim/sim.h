@@ -18,7 +18,7 @@ struct Sim {
     void *user; // the test's own
 };
 
-Sim *sim_new(void);
+Sim *sim_new(void); // seeded with $SIM_SEED, else 1
 Sim *sim_new_seeded(uint64_t seed); // another order of what happens at the same moment
 void sim_free(Sim *sim);            // free the actors before
 // A client inside the process, as that user; freed with the simulation.

@@ -18,9 +18,9 @@ typedef struct World {
     Controllers *controllers;
 } World;
 
-static World *world_new(uint64_t seed) {
+static World *world_new(Sim *sim) {
     World *world = calloc(1, sizeof *world);
-    world->sim = sim_new_seeded(seed);
+    world->sim = sim;
     world->controllers = controllers_new(&(ControllersConfig){.loop = world->sim->api->loop,
                                                               .client = sim_controller_client,
                                                               .user = world->sim,
@@ -36,7 +36,7 @@ static void world_free(World *world) {
 }
 
 static int setup(void **state) {
-    *state = world_new(1);
+    *state = world_new(sim_new());
     sim_run(((World *)*state)->sim, NSEC_PER_SEC);
     return 0;
 }
@@ -250,7 +250,7 @@ static void test_failures_are_told_and_tried_again(void **state) {
 // Whatever happens first of what happens at once: it ends.
 static void test_every_order(void **state) {
     for (uint64_t seed = 2; seed < 40; seed++) {
-        World *world = world_new(seed);
+        World *world = world_new(sim_new_seeded(seed));
         Sim *sim = world->sim;
         sim_run(sim, NSEC_PER_SEC);
         make_doomed(sim);

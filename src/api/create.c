@@ -51,6 +51,7 @@ static void stored(ApiRequest *request, void *user, int error, const StoreResult
         refuse(create, request_store_error(request, error));
     } else {
         write_keep(request, request->served, create->object, NULL);
+        admission_tell(&create->admission);
         write_answer(request, 201, request->served, create->object, result->revision);
     }
 }

@@ -144,6 +144,7 @@ static void stored(ApiRequest *request, void *user, int error, const StoreResult
         refuse(update, request_store_error(request, error));
     } else {
         write_keep(request, request->served, update->object, update->old);
+        admission_tell(&update->admission);
         write_answer(request, update->creating ? 201 : 200, request->served, update->object,
                      result->revision);
     }

@@ -14,6 +14,8 @@ RECIPES = {
     # An HTTP server with an index page, as the seed's myapp.
     'ikubernetes/myapp:v1': (None, ['httpd', '-f', '-p', '80', '-h', '/usr/share/nginx/html'],
                              {'usr/share/nginx/html/index.html': 'Hello MyApp | Version: v1\n'}),
+    'nginx:latest': (None, ['httpd', '-f', '-p', '80', '-h', '/usr/share/nginx/html'],
+                     {'usr/share/nginx/html/index.html': 'Welcome to nginx!\n'}),
     # Something that reads its environment and goes on.
     'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; exec sleep 1000000'], {}),
 }

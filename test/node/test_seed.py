@@ -1,15 +1,37 @@
 """The pods of the study note behave as it tells."""
+import os
 import re
 import time
 
-from harness.cluster import Failed, condition, container_status, wait_for
+from harness.cluster import ROOT, Failed, condition, container_status, wait_for
 
-CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1', 'ikubernetes/filebeat:5.6.5-alpine'), 'registry': True}
+CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1', 'ikubernetes/filebeat:5.6.5-alpine', 'nginx:latest'), 'registry': True}
 
 
 def events(cluster, name):
   items = cluster.json('get', 'events', '--field-selector', f'involvedObject.name={name}')['items']
   return {(e['reason'], e['message']): e.get('count', 1) for e in items}
+
+
+def test_01_02_preset(cluster):
+  """A preset's variable and volume are in the pod's container; a pod that has the variable keeps its own, and an event tells."""
+  cluster.seed('02-podpreset-allow-database.yaml')
+  cluster.seed('01-pod-website.yaml')
+  cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'own-port', 'labels': {'role': 'frontend'}},
+                  'spec': {'containers': [{'name': 'c', 'image': 'nginx', 'env': [{'name': 'DB_PORT', 'value': '1'}]}]}}).ok()
+  pod = cluster.wait_ready('website')
+  version = cluster.json('get', 'podpreset', 'allow-database')['metadata']['resourceVersion']
+  assert pod['metadata']['annotations']['podpreset.admission.kubernetes.io/podpreset-allow-database'] == version
+  look = 'echo port=$DB_PORT; grep " /cache " /proc/mounts; touch /cache/x && echo written'
+  out = cluster.kubectl('exec', 'website', '--', 'sh', '-c', look).ok()
+  assert 'port=6379' in out and ' /cache ' in out and 'written' in out, out
+  cluster.wait_ready('own-port')
+  assert 'port=1' in cluster.kubectl('exec', 'own-port', '--', 'sh', '-c', look).ok()
+  wait_for(lambda: ('PodPresetConflict', "preset allow-database differs in variable DB_PORT from the pod's container c, which keeps its own")
+           in events(cluster, 'own-port'), 10, 'the event')
+  cluster.kubectl('delete', '-f', os.path.join(ROOT, 'test/seed/02-podpreset-allow-database.yaml')).ok()
+  assert cluster.pod('website')['spec']['containers'][0]['env'] == [{'name': 'DB_PORT', 'value': '6379'}]
+  cluster.kubectl('delete', 'pod', 'website', 'own-port', '--wait=false').ok()
 
 
 def test_03_liveness_exec(cluster):

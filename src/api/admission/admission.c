@@ -1,10 +1,13 @@
 #include "api/admission/admission.h"
 
+#include <stdio.h>
+
 #include "api/server.h"
 
 static const AdmissionPlugin plugins[] = {
     {"NamespaceLifecycle", admission_namespace_lifecycle, NULL},
     {"ServiceAccount", admission_service_account_mutate, admission_service_account_validate},
+    {"PodPreset", admission_pod_preset, NULL},
     {"NodeRestriction", admission_node_restriction, NULL},
     {"TaintNodesByCondition", admission_taint_nodes, NULL},
     {"Priority", admission_priority, NULL},
@@ -19,23 +22,23 @@ const AdmissionPlugin *admission_plugin_at(size_t index) {
 // account).
 #define LONGEST_WAIT (1500 * NSEC_PER_MSEC)
 
-typedef struct Run {
+struct AdmissionRun {
     Admission *admission;
     bool validating;
     size_t next;
     int64_t deadline; // 0: nobody has waited yet
     AdmissionThen then;
     void *user;
-} Run;
+};
 
-static void go_on(Run *run);
+static void go_on(AdmissionRun *run);
 
 static void resume(ApiRequest *request, void *user, int error) {
     go_on(user);
 }
 
 // True when the plugin shall be asked again.
-static bool waits(Run *run) {
+static bool waits(AdmissionRun *run) {
     ApiRequest *request = run->admission->request;
     int64_t now = loop_now(request->api->loop);
     if (!run->deadline)
@@ -46,24 +49,38 @@ static bool waits(Run *run) {
     return true;
 }
 
-static void go_on(Run *run) {
+static void go_on(AdmissionRun *run) {
+    Admission *admission = run->admission;
     const AdmissionPlugin *plugin;
     for (; (plugin = admission_plugin_at(run->next)); run->next++) {
         ApiStatus *(*check)(Admission *) = run->validating ? plugin->validate : plugin->mutate;
-        run->admission->wait = false;
-        const ApiStatus *refusal = check ? check(run->admission) : NULL;
+        admission->wait = admission->pending = false;
+        const ApiStatus *refusal = check ? check(admission) : NULL;
+        if (admission->pending)
+            return;
         if (!refusal)
             continue;
-        if (!run->admission->wait || !waits(run))
-            run->then(run->admission->request, run->user, refusal);
+        if (!admission->wait || !waits(run))
+            run->then(admission->request, run->user, refusal);
         return;
     }
-    run->then(run->admission->request, run->user, NULL);
+    run->then(admission->request, run->user, NULL);
+}
+
+void admission_continue(Admission *admission, const ApiStatus *refusal) {
+    AdmissionRun *run = admission->run;
+    run->next++;
+    if (refusal)
+        run->then(admission->request, run->user, refusal);
+    else
+        go_on(run);
 }
 
 static void start(Admission *admission, bool validating, AdmissionThen then, void *user) {
-    Run *run = arena_new_of(admission->request->arena, Run);
-    *run = (Run){.admission = admission, .validating = validating, .then = then, .user = user};
+    AdmissionRun *run = arena_new_of(admission->request->arena, AdmissionRun);
+    *run = (AdmissionRun){
+        .admission = admission, .validating = validating, .then = then, .user = user};
+    admission->run = run;
     go_on(run);
 }
 
@@ -79,6 +96,18 @@ bool admission_is(const Admission *admission, Str group, Str resource, Str subre
     const Resource *of = admission->served->resource;
     return str_eq(of->group, group) && str_eq(of->plural, resource) &&
            str_eq(admission->subresource, subresource);
+}
+
+bool admission_in_namespace(const Admission *admission, const Cache *cache, size_t *ret_from,
+                            size_t *ret_to) {
+    const Snapshot *root = cache_root(cache);
+    char prefix[256]; // a namespace's name has at most 63 characters
+    *ret_from = *ret_to = 0;
+    if (snapshot_size(root) == 0 || admission->namespace_.len >= sizeof prefix)
+        return false;
+    int len = snprintf(prefix, sizeof prefix, "%.*s/", STR_ARG(admission->namespace_));
+    snapshot_prefix(root, str_of(prefix, (size_t)len), ret_from, ret_to);
+    return *ret_from < *ret_to;
 }
 
 ApiStatus *admission_forbidden(const Admission *admission, Str why) {

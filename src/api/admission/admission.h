@@ -1,7 +1,7 @@
 #pragma once
 // What may still change or refuse a write after authorization: an ordered table of plugins, as in
-// kube-apiserver (pkg/kubeapiserver/options/plugins.go has the order). Webhooks will join it, so
-// the caller goes on in a callback.
+// kube-apiserver (pkg/kubeapiserver/options/plugins.go has the order). A plugin may have to wait for
+// others, so the caller goes on in a callback.
 
 #include "api/request.h"
 
@@ -12,6 +12,8 @@ typedef enum AdmissionOperation {
     ADMISSION_CONNECT
 } AdmissionOperation;
 
+typedef struct AdmissionNote AdmissionNote;
+typedef struct AdmissionRun AdmissionRun;
 typedef struct Admission {
     ApiRequest *request;
     AdmissionOperation operation;
@@ -22,6 +24,9 @@ typedef struct Admission {
     const Value *old; // NULL for a creation
     bool wait;        // set by a plugin that refuses for now: it is asked again when something has
                       // changed, for a while
+    bool pending;     // set by a plugin that will call admission_continue() itself
+    AdmissionNote *notes; // admission_note()
+    AdmissionRun *run;    // private
 } Admission;
 
 // `refusal` is NULL when every plugin agreed. May be called from inside the call.
@@ -42,10 +47,22 @@ bool admission_is(const Admission *admission, Str group, Str resource, Str subre
 // wording.
 ApiStatus *admission_forbidden(const Admission *admission, Str why);
 
+// Ends the step of a plugin that set `pending`; NULL: it agrees. Not from inside the plugin.
+void admission_continue(Admission *admission, const ApiStatus *refusal);
+// Which ranks of the cache's snapshot are the admission's namespace. False when there are none.
+bool admission_in_namespace(const Admission *admission, const Cache *cache, size_t *ret_from,
+                            size_t *ret_to);
+// Something to say about the object: becomes a warning event once the object is stored. `reason` is
+// static text; messages are cut at ADMISSION_LONGEST_NOTE bytes (upstream's NoteLengthLimit).
+#define ADMISSION_LONGEST_NOTE 1024
+void admission_note(Admission *admission, const char *reason, Str message);
+void admission_tell(const Admission *admission); // by those who stored it: writes these events
+
 // The plugins, each in its file.
 ApiStatus *admission_namespace_lifecycle(Admission *admission);
 ApiStatus *admission_service_account_mutate(Admission *admission);
 ApiStatus *admission_service_account_validate(Admission *admission);
+ApiStatus *admission_pod_preset(Admission *admission);
 ApiStatus *admission_node_restriction(Admission *admission);
 ApiStatus *admission_taint_nodes(Admission *admission);
 ApiStatus *admission_priority(Admission *admission);

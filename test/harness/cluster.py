@@ -2,6 +2,8 @@
 import contextlib
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +23,13 @@ def free_port():
   with socket.socket() as s:
     s.bind(('127.0.0.1', 0))
     return s.getsockname()[1]
+
+
+def free_network():
+  """A network for pods that no link of this host has: other test runs may be under way."""
+  lines = subprocess.run(['ip', '-o', '-4', 'address'], capture_output=True, text=True, check=False).stdout
+  taken = {int(n) for n in re.findall(r' inet 10\.(\d+)\.', lines)}
+  return f'10.{random.choice([n for n in range(50, 250) if n not in taken])}.0.0/16'
 
 
 def kubectl_path():
@@ -65,11 +74,7 @@ def wait_for(check, seconds=30, what='condition', interval=0.05):
 
 
 class Cluster:
-  count = 0
-
   def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False):
-    Cluster.count += 1
-    number = (os.getpid() * 16 + Cluster.count) % 200
     self.node, self.store, self.split, self.keep = node, store, split, keep
     self.directory = tempfile.mkdtemp(prefix='seapod-test-')
     self.marker = os.path.basename(self.directory)
@@ -84,7 +89,7 @@ class Cluster:
     if registry:
       self.registry = registries.DockerRegistry()
       self.arguments += ['--registry-mirror', f'docker.io=http://127.0.0.1:{self.registry.port}']
-    self.cluster_cidr = f'10.{50 + number}.0.0/16'
+    self.cluster_cidr = free_network()
     self.processes = []
     self.before = inventory.take(self.marker, self.cgroup_parent, self.data)
 

@@ -133,7 +133,8 @@ static void list_custom_kinds(ApiRequest *request) {
 static void dispatch_resource(ApiRequest *request) {
     const RequestInfo *info = &request->info;
     Api *api = request->api;
-    request->served = registry_find(api->registry, info->group, info->version, info->resource);
+    request_serve(request,
+                  registry_find(api->registry, info->group, info->version, info->resource));
     if (!request->served) {
         if (is_list_of_custom_kinds(info))
             list_custom_kinds(request);

@@ -391,6 +391,21 @@ void cache_watcher_stop(CacheWatcher *watcher) {
     cache->n_watchers--;
 }
 
+void cache_end_watches(Cache *cache) {
+    MapIter it = {0};
+    while (map_next(cache->buckets, &it)) {
+        Bucket *bucket = it.value;
+        size_t n = 0; // the last to leave takes the bucket along
+        CacheWatcher *watcher;
+        list_for_each(watcher, &bucket->watchers, in_bucket) n++;
+        while (n-- > 0) {
+            watcher = container_of(list_first(&bucket->watchers), CacheWatcher, in_bucket);
+            cache_watcher_stop(watcher);
+            watcher->end(watcher);
+        }
+    }
+}
+
 // ---- changes
 
 void cache_apply(Cache *cache, Arena *scratch, Str key, CachedObject *object, int64_t revision,

@@ -39,6 +39,8 @@ struct CacheWatcher { // embedded in its owner
                     CacheEvent *event);
     // Fell so far behind that the history no longer holds what comes next; the watcher is detached.
     void (*cut)(CacheWatcher *watcher);
+    // The resource is no longer served; the watcher is detached.
+    void (*end)(CacheWatcher *watcher);
     // Private from here on.
     Cache *cache;
     void *bucket;
@@ -73,6 +75,7 @@ int cache_watch(Cache *cache, CacheWatcher *watcher, int64_t after)
     __attribute__((warn_unused_result));
 void cache_watcher_resume(CacheWatcher *watcher);
 void cache_watcher_stop(CacheWatcher *watcher); // fine when not watching
+void cache_end_watches(Cache *cache);           // of a resource that goes away
 size_t cache_watchers(const Cache *cache);
 
 // {"type":"ADDED","object":{...}} and a line feed. With an event at hand the frame is made once and

@@ -11,22 +11,30 @@
 typedef struct Nonresource {
     Discovery *discovery;
     Openapi *openapi;
+    const Resource **resources; // what they describe
 } Nonresource;
+
+void nonresource_refresh(Api *api) {
+    Nonresource *self = api->nonresource;
+    const ServedResource *served;
+    size_t n = 0;
+    while (registry_at(api->registry, n))
+        n++;
+    const Resource **resources = memory_resize_array(NULL, n + 1, sizeof *resources);
+    for (size_t i = 0; (served = registry_at(api->registry, i)); i++)
+        resources[i] = served->resource;
+    discovery_set(self->discovery, resources, n);
+    openapi_set(self->openapi, resources, n);
+    free(self->resources);
+    self->resources = resources;
+}
 
 int nonresource_init(Api *api) {
     Nonresource *self = memory_new(Nonresource);
     api->nonresource = self;
     self->discovery = discovery_new();
     self->openapi = openapi_new();
-    const ServedResource *served;
-    size_t n = 0;
-    while (registry_at(api->registry, n))
-        n++;
-    const Resource **resources = arena_array_of(api->arena, const Resource *, n + 1);
-    for (size_t i = 0; (served = registry_at(api->registry, i)); i++)
-        resources[i] = served->resource;
-    discovery_set(self->discovery, resources, n);
-    openapi_set(self->openapi, resources, n);
+    nonresource_refresh(api);
     return 0;
 }
 
@@ -36,6 +44,7 @@ void nonresource_free(Api *api) {
         return;
     discovery_free(self->discovery);
     openapi_free(self->openapi);
+    free(self->resources);
     free(self);
 }
 

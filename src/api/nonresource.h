@@ -4,5 +4,6 @@
 #include "api/server.h"
 
 int nonresource_init(Api *api) __attribute__((warn_unused_result));
+void nonresource_refresh(Api *api); // the registry has changed: discovery and OpenAPI follow
 void nonresource_free(Api *api);
 void nonresource_handle(ApiRequest *request);

@@ -195,6 +195,29 @@ ApiRequest *api_request_new(Api *api, HttpRequest *http) {
     return request;
 }
 
+static void release_kind(void *user) {
+    served_kind_unref(user);
+}
+
+static void release_written_kind(void *user) {
+    ServedKind *kind = user;
+    if (--kind->writing == 0 && kind->idle)
+        kind->idle(kind);
+    served_kind_unref(kind);
+}
+
+void request_serve(ApiRequest *request, const ServedResource *served) {
+    request->served = served;
+    if (!served || !served->kind)
+        return;
+    ServedKind *kind = served_kind_ref(served->kind);
+    Str verb = request->info.verb;
+    bool reads =
+        str_eq(verb, STR("get")) || str_eq(verb, STR("list")) || str_eq(verb, STR("watch"));
+    kind->writing += !reads;
+    arena_defer(request->arena, reads ? release_kind : release_written_kind, kind);
+}
+
 // ---- answering
 
 void request_warn(ApiRequest *request, Str text) {

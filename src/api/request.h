@@ -93,6 +93,8 @@ ApiStatus *request_internal(ApiRequest *request, const char *what, int error);
 ApiStatus *request_store_error(ApiRequest *request,
                                int error); // of a failed store call (500, 507...)
 
+// What the request is about; a kind that may go away is held until the request ends.
+void request_serve(ApiRequest *request, const ServedResource *served);
 // The server's side: a new exchange, and its end.
 ApiRequest *api_request_new(struct Api *api, HttpRequest *http);
 void request_abort(ApiRequest *request); // cuts it, and forgets it: the server is going away

@@ -172,6 +172,10 @@ static void end_watch(Watch *watch) {
     http_respond_end(watch->request->http);
 }
 
+static void end(CacheWatcher *watcher) {
+    end_watch(container_of(watcher, Watch, watcher));
+}
+
 static void cut(CacheWatcher *watcher) {
     Watch *watch = container_of(watcher, Watch, watcher);
     watch->ending = true;
@@ -285,6 +289,7 @@ static void begin(Watch *watch) {
     watch->watcher.filter = options->filter;
     watch->watcher.deliver = deliver;
     watch->watcher.cut = cut;
+    watch->watcher.end = end;
     watch->sent = after;
     request->state = watch;
     request->on_drain = on_drain;

@@ -1,26 +1,13 @@
-#include "api/bootstrap.h"
+#include "api/bootstrap_private.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#include "api/auth/rules.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/client.h"
-
-// Two rounds: namespaces first, then all that lives in them or beside them.
-typedef struct Bootstrap {
-    Api *api;
-    HttpClient *client;
-    Arena *arena; // of the requests of this round
-    size_t waiting;
-    int round;
-    bool failed;
-    void (*done)(Api *api, int error);
-    LoopTask task;
-} Bootstrap;
 
 typedef struct Call {
     Bootstrap *self;
@@ -53,10 +40,11 @@ static void on_done(void *user, int error, Str message) {
 
 static const HttpCallEvents events = {.on_head = on_head, .on_data = on_data, .on_done = on_done};
 
-static void send_object(Bootstrap *self, const char *method, Str target, const Value *object) {
+void bootstrap_send(Bootstrap *self, const char *method, Str target, const Value *object) {
     Buf buf = BUF_INIT(VALUE_MAX_BYTES);
-    value_write_json(object, &buf);
-    _bytes_unref_ Bytes *body = buf_bytes(&buf);
+    if (object)
+        value_write_json(object, &buf);
+    _bytes_unref_ Bytes *body = object ? buf_bytes(&buf) : NULL;
     buf_deinit(&buf);
     Call *call = arena_new_of(self->arena, Call);
     *call = (Call){.self = self, .target = target};
@@ -73,8 +61,7 @@ static void send_object(Bootstrap *self, const char *method, Str target, const V
 
 // ---- objects
 
-static Value *object_with_meta(Arena *arena, const char *api_version, const char *kind,
-                               const char *name) {
+Value *bootstrap_object(Arena *arena, const char *api_version, const char *kind, const char *name) {
     Value *object = value_new_object(arena);
     value_set_str(arena, object, STR("apiVersion"), str_from(api_version));
     value_set_str(arena, object, STR("kind"), str_from(kind));
@@ -82,176 +69,23 @@ static Value *object_with_meta(Arena *arena, const char *api_version, const char
     return object;
 }
 
-static void set_metadata(Arena *arena, Value *object, const char *map, Str key, const char *value) {
+void bootstrap_set_metadata(Arena *arena, Value *object, const char *map, Str key, const char *value) {
     Value *metadata = value_get(object, STR("metadata"));
     value_set_str(arena, value_at_make(arena, metadata, map), key, str_from(value));
 }
 
-static CachedObject *existing(const Bootstrap *self, const char *cache, const char *namespace_,
-                              const char *name) {
+CachedObject *bootstrap_existing(const Bootstrap *self, const char *cache, const char *namespace_,
+                                 const char *name) {
     return cache_get(registry_cache(self->api->registry, str_from(cache)),
                      namespace_ ? str_from(namespace_) : STR(""), str_from(name));
-}
-
-static Value *split_list(Arena *arena, const char *text) {
-    Value *list = value_new_array(arena);
-    Str rest = str_from(text);
-    while (rest.ptr)
-        value_push(arena, list, value_new_string(arena, str_cut(&rest, ',')));
-    return list;
 }
 
 static void make_namespaces(Bootstrap *self) {
     static const char *const names[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!existing(self, "core/namespaces", NULL, names[i]))
-            send_object(self, "POST", STR("/api/v1/namespaces"),
-                        object_with_meta(self->arena, "v1", "Namespace", names[i]));
-    }
-}
-
-#define RBAC "rbac.authorization.k8s.io/v1"
-#define RBAC_PATH "/apis/" RBAC
-
-static void mark_default(Arena *arena, Value *object) {
-    set_metadata(arena, object, "labels", STR("kubernetes.io/bootstrapping"), "rbac-defaults");
-    set_metadata(arena, object, "annotations", STR("rbac.authorization.kubernetes.io/autoupdate"),
-                 "true");
-}
-
-static Value *role_rules(Arena *arena, const BootstrapRole *role) {
-    Value *rules = value_new_array(arena);
-    for (size_t i = 0; i < role->n_rules; i++) {
-        const BootstrapRule *rule = &role->rules[i];
-        Value *value = value_new_object(arena);
-        value_set(arena, value, STR("verbs"), split_list(arena, rule->verbs));
-        const struct {
-            const char *field, *list;
-        } lists[] = {{"apiGroups", rule->groups},
-                     {"resources", rule->resources},
-                     {"resourceNames", rule->names},
-                     {"nonResourceURLs", rule->urls}};
-        for (size_t j = 0; j < sizeof lists / sizeof *lists; j++) {
-            if (lists[j].list)
-                value_set(arena, value, str_from(lists[j].field), split_list(arena, lists[j].list));
-        }
-        value_push(arena, rules, value);
-    }
-    return rules;
-}
-
-static Value *role_object(Arena *arena, const BootstrapRole *role) {
-    Value *object =
-        object_with_meta(arena, RBAC, role->namespace_ ? "Role" : "ClusterRole", role->name);
-    mark_default(arena, object);
-    if (role->feeds)
-        set_metadata(arena, object, "labels",
-                     arena_printf(arena, "rbac.authorization.k8s.io/aggregate-to-%s", role->feeds),
-                     "true");
-    if (role->collects) {
-        Value *selector = value_new_object(arena);
-        value_set_str(
-            arena, value_at_make(arena, selector, "matchLabels"),
-            arena_printf(arena, "rbac.authorization.k8s.io/aggregate-to-%s", role->collects),
-            STR("true"));
-        Value *selectors = value_new_array(arena);
-        value_push(arena, selectors, selector);
-        value_set(arena, value_at_make(arena, object, "aggregationRule"),
-                  STR("clusterRoleSelectors"), selectors);
-    }
-    value_set(arena, object, STR("rules"), role_rules(arena, role));
-    return object;
-}
-
-static Str collection_path(Arena *arena, const char *namespace_, const char *plural) {
-    return namespace_ ? arena_printf(arena, RBAC_PATH "/namespaces/%s/%s", namespace_, plural)
-                      : arena_printf(arena, RBAC_PATH "/%s", plural);
-}
-
-static Str object_path(Arena *arena, Str collection, const char *name) {
-    Str encoded = http_percent_encode(arena, str_from(name));
-    return arena_printf(arena, "%.*s/%.*s", STR_ARG(collection), STR_ARG(encoded));
-}
-
-// A role of an older release gets the rules that it lacks, unless its owner said hands off.
-static void complete_role(Bootstrap *self, const BootstrapRole *role, CachedObject *there,
-                          Str path) {
-    Arena *arena = self->arena;
-    Value *object = object_decode(arena, there);
-    const Value *annotations = value_at(object, "metadata.annotations");
-    const Value *update =
-        value_get(annotations, STR("rbac.authorization.kubernetes.io/autoupdate"));
-    if (!update || update->kind != VALUE_STRING || !str_eq(update->string, STR("true")) ||
-        role->collects)
-        return;
-    const PolicyRuleView *held, *wanted, *missing;
-    size_t n_held = rules_from_value(arena, value_get(object, STR("rules")), &held);
-    Value *desired = role_rules(arena, role);
-    size_t n_wanted = rules_from_value(arena, desired, &wanted);
-    if (rules_missing(arena, held, n_held, wanted, n_wanted, &missing) == 0)
-        return;
-    Value *rules = value_get(object, STR("rules"));
-    for (uint32_t i = 0; rules && i < rules->n; i++)
-        value_push(arena, desired, rules->items[i]);
-    value_set(arena, object, STR("rules"), desired);
-    send_object(self, "PUT", object_path(arena, path, role->name), object);
-}
-
-static void make_roles(Bootstrap *self) {
-    const BootstrapRole *role;
-    for (size_t i = 0; (role = bootstrap_role_at(i)); i++) {
-        Str path = collection_path(self->arena, role->namespace_,
-                                   role->namespace_ ? "roles" : "clusterroles");
-        CachedObject *there = existing(self,
-                                       role->namespace_ ? "rbac.authorization.k8s.io/roles"
-                                                        : "rbac.authorization.k8s.io/clusterroles",
-                                       role->namespace_, role->name);
-        if (there)
-            complete_role(self, role, there, path);
-        else
-            send_object(self, "POST", path, role_object(self->arena, role));
-    }
-}
-
-static Value *binding_object(Arena *arena, const BootstrapBinding *binding) {
-    Value *object = object_with_meta(
-        arena, RBAC, binding->namespace_ ? "RoleBinding" : "ClusterRoleBinding", binding->name);
-    mark_default(arena, object);
-    Value *role = value_at_make(arena, object, "roleRef");
-    value_set_str(arena, role, STR("apiGroup"), STR("rbac.authorization.k8s.io"));
-    value_set_str(arena, role, STR("kind"),
-                  binding->role_kind ? str_from(binding->role_kind) : STR("ClusterRole"));
-    value_set_str(arena, role, STR("name"), str_from(binding->role));
-    if (!binding->subjects)
-        return object;
-    Value *subjects = value_new_array(arena);
-    bool account = !strcmp(binding->kind, "ServiceAccount");
-    Str rest = str_from(binding->subjects);
-    while (rest.ptr) {
-        Value *subject = value_new_object(arena);
-        value_set_str(arena, subject, STR("kind"), str_from(binding->kind));
-        if (account)
-            value_set_str(arena, subject, STR("namespace"), STR("kube-system"));
-        else
-            value_set_str(arena, subject, STR("apiGroup"), STR("rbac.authorization.k8s.io"));
-        value_set_str(arena, subject, STR("name"), str_cut(&rest, ','));
-        value_push(arena, subjects, subject);
-    }
-    value_set(arena, object, STR("subjects"), subjects);
-    return object;
-}
-
-static void make_bindings(Bootstrap *self) {
-    const BootstrapBinding *binding;
-    for (size_t i = 0; (binding = bootstrap_binding_at(i)); i++) {
-        const char *cache = binding->namespace_ ? "rbac.authorization.k8s.io/rolebindings"
-                                                : "rbac.authorization.k8s.io/clusterrolebindings";
-        if (existing(self, cache, binding->namespace_, binding->name))
-            continue;
-        send_object(self, "POST",
-                    collection_path(self->arena, binding->namespace_,
-                                    binding->namespace_ ? "rolebindings" : "clusterrolebindings"),
-                    binding_object(self->arena, binding));
+        if (!bootstrap_existing(self, "core/namespaces", NULL, names[i]))
+            bootstrap_send(self, "POST", STR("/api/v1/namespaces"),
+                        bootstrap_object(self->arena, "v1", "Namespace", names[i]));
     }
 }
 
@@ -284,17 +118,17 @@ static Str first_address(Arena *arena, Str cidr) {
 static void make_service(Bootstrap *self) {
     Arena *arena = self->arena;
     const ApiConfig *config = &self->api->config;
-    if (!config->service_cidr.len || existing(self, "core/services", "default", "kubernetes"))
+    if (!config->service_cidr.len || bootstrap_existing(self, "core/services", "default", "kubernetes"))
         return;
-    Value *object = object_with_meta(arena, "v1", "Service", "kubernetes");
-    set_metadata(arena, object, "labels", STR("component"), "apiserver");
-    set_metadata(arena, object, "labels", STR("provider"), "kubernetes");
+    Value *object = bootstrap_object(arena, "v1", "Service", "kubernetes");
+    bootstrap_set_metadata(arena, object, "labels", STR("component"), "apiserver");
+    bootstrap_set_metadata(arena, object, "labels", STR("provider"), "kubernetes");
     Value *spec = value_at_make(arena, object, "spec");
     value_set_str(arena, spec, STR("clusterIP"), first_address(arena, config->service_cidr));
     value_set_str(arena, spec, STR("type"), STR("ClusterIP"));
     value_set_str(arena, spec, STR("sessionAffinity"), STR("None"));
     value_set(arena, spec, STR("ports"), https_port(arena, 443, config->advertise_port));
-    send_object(self, "POST", STR(DEFAULT_PATH "/services"), object);
+    bootstrap_send(self, "POST", STR(DEFAULT_PATH "/services"), object);
 }
 
 static void make_endpoints(Bootstrap *self) {
@@ -304,8 +138,8 @@ static void make_endpoints(Bootstrap *self) {
     if (!config->advertise_address.len || !config->advertise_port ||
         str_starts_with(config->advertise_address, STR("127.")))
         return;
-    Value *object = object_with_meta(arena, "v1", "Endpoints", "kubernetes");
-    set_metadata(arena, object, "labels", STR("endpointslice.kubernetes.io/skip-mirror"), "true");
+    Value *object = bootstrap_object(arena, "v1", "Endpoints", "kubernetes");
+    bootstrap_set_metadata(arena, object, "labels", STR("endpointslice.kubernetes.io/skip-mirror"), "true");
     Value *address = value_new_object(arena), *addresses = value_new_array(arena);
     value_set_str(arena, address, STR("ip"), config->advertise_address);
     value_push(arena, addresses, address);
@@ -314,14 +148,14 @@ static void make_endpoints(Bootstrap *self) {
     value_set(arena, subset, STR("ports"), https_port(arena, config->advertise_port, 0));
     value_push(arena, subsets, subset);
     value_set(arena, object, STR("subsets"), subsets);
-    CachedObject *there = existing(self, "core/endpoints", "default", "kubernetes");
+    CachedObject *there = bootstrap_existing(self, "core/endpoints", "default", "kubernetes");
     if (!there) {
-        send_object(self, "POST", STR(DEFAULT_PATH "/endpoints"), object);
+        bootstrap_send(self, "POST", STR(DEFAULT_PATH "/endpoints"), object);
         return;
     }
     const Value *old = value_get(object_decode(arena, there), STR("subsets"));
     if (!old || !value_equal(old, subsets)) // the server has moved
-        send_object(self, "PUT", STR(DEFAULT_PATH "/endpoints/kubernetes"), object);
+        bootstrap_send(self, "PUT", STR(DEFAULT_PATH "/endpoints/kubernetes"), object);
 }
 
 // ---- rounds
@@ -346,10 +180,13 @@ static void next_round(void *user) {
         make_namespaces(self);
         break;
     case 1:
-        make_roles(self);
-        make_bindings(self);
+        bootstrap_roles(self);
+        bootstrap_bindings(self);
         make_service(self);
         make_endpoints(self);
+        break;
+    case 2: // what had to go before it could be made anew
+        bootstrap_bindings(self);
         break;
     default:
         finish(self, 0);

@@ -1,7 +1,7 @@
 #pragma once
 // What every cluster has: the namespaces, RBAC's default roles and bindings, the `kubernetes`
 // service. Made through the same road as every other request, as system:apiserver; only what is
-// missing is written.
+// missing or incomplete is written.
 
 #include "api/server.h"
 
@@ -12,20 +12,22 @@ void bootstrap_stop(Api *api);
 // Lists are separated by commas; "" is the core group.
 typedef struct BootstrapRule {
     const char *verbs, *groups, *resources, *names, *urls; // NULL: none
-} BootstrapRule;
-typedef struct BootstrapRole {
-    const char *name;
+    // Of an entry that begins a role instead of being a rule of one:
+    const char *role;
     const char *namespace_; // NULL: a ClusterRole
     const char *feeds;      // "view": labelled aggregate-to-view
     const char *collects;   // "view": aggregates what is labelled aggregate-to-view
+} BootstrapRule;
+typedef struct BootstrapRole {
+    const char *name, *namespace_, *feeds, *collects;
     const BootstrapRule *rules;
     size_t n_rules;
 } BootstrapRole;
+bool bootstrap_role_next(BootstrapRole *role); // begins with zeros; false past the last
+
 typedef struct BootstrapBinding {
     const char *name, *role;
-    const char *namespace_;      // NULL: a ClusterRoleBinding
-    const char *role_kind;       // NULL: ClusterRole
-    const char *kind, *subjects; // "Group", "User" or "ServiceAccount" (of kube-system)
+    const char *namespace_; // of a RoleBinding to a Role there; NULL: a ClusterRoleBinding
+    const char *subjects;   // "KIND/NAME,..."; service accounts are those of kube-system
 } BootstrapBinding;
-const BootstrapRole *bootstrap_role_at(size_t index);       // NULL past the end
 const BootstrapBinding *bootstrap_binding_at(size_t index); // NULL past the end

@@ -13,26 +13,33 @@ typedef struct RootCaController {
     Informer *namespaces, *config_maps;
 } RootCaController;
 
-static Str body_of(Arena *arena, Str ca) {
-    Value *object = value_new_object(arena), *metadata = value_new_object(arena),
-          *data = value_new_object(arena);
-    Value *annotations = value_new_object(arena);
+#define ABOUT                                                                                      \
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "      \
+    "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "      \
+    "guaranteed across distributions of Kubernetes clusters."
+
+static Value *held(Reconcile *r) {
+    RootCaController *self = (RootCaController *)r->controller;
+    const InformerObject *object = informer_get(self->config_maps, r->name, NAME);
+    Value *value;
+    ParseError error;
+    if (!object)
+        return NULL;
+    Str json = arena_str(r->arena, bytes_str(object->bytes));
+    return value_parse_json(r->arena, json, NULL, &value, &error) == 0 ? value : NULL;
+}
+
+static bool is_current(const Value *map, Str ca) {
+    const Value *text = value_get(value_get(map, STR("data")), STR("ca.crt"));
+    return text && text->kind == VALUE_STRING && str_eq(text->string, ca);
+}
+
+static Value *new_map(Arena *arena) {
+    Value *object = value_new_object(arena);
     value_set_str(arena, object, STR("apiVersion"), STR("v1"));
     value_set_str(arena, object, STR("kind"), STR("ConfigMap"));
-    value_set_str(arena, metadata, STR("name"), NAME);
-    value_set_str(arena, annotations, STR("kubernetes.io/description"),
-                  STR("Contains a CA bundle that can be used to verify the kube-apiserver when "
-                      "using internal endpoints such as the "
-                      "internal service IP or kubernetes.default.svc. No other usage is guaranteed "
-                      "across distributions of "
-                      "Kubernetes clusters."));
-    value_set(arena, metadata, STR("annotations"), annotations);
-    value_set(arena, object, STR("metadata"), metadata);
-    value_set_str(arena, data, STR("ca.crt"), ca);
-    value_set(arena, object, STR("data"), data);
-    _buf_deinit_ Buf buf = BUF_INIT(1024 * 1024);
-    value_write_json(object, &buf);
-    return arena_str(arena, buf_view(&buf));
+    value_set_str(arena, value_at_make(arena, object, "metadata"), STR("name"), NAME);
+    return object;
 }
 
 static void reconcile(Reconcile *r) {
@@ -44,16 +51,26 @@ static void reconcile(Reconcile *r) {
     }
     size_t len;
     const char *pem = controllers_cluster_ca(self->base.all, &len);
-    Str ca = str_of(pem, len), body = body_of(r->arena, ca);
-    ConfigMap *map = reconcile_object(r, self->config_maps, r->name, NAME, kinds_type_ConfigMap());
-    ClientTarget target = {.resource = kinds_resource_core_v1_configmaps(), .namespace_ = r->name};
-    if (!map)
-        client_create(self->base.client, &target, body, reconcile_finish, r);
-    else if (!str_eq(str_map_get(&map->data, STR("ca.crt")), ca)) {
-        target.name = NAME;
-        client_patch(self->base.client, &target, PATCH_MERGE, body, reconcile_finish, r);
-    } else
+    Str ca = str_of(pem, len);
+    Value *map = held(r);
+    if (map && is_current(map, ca)) {
         reconcile_done(r, false);
+        return;
+    }
+    Value *object = map ? map : new_map(r->arena);
+    value_set_str(r->arena, value_at_make(r->arena, object, "metadata.annotations"),
+                  STR("kubernetes.io/description"), STR(ABOUT));
+    Value *data = value_new_object(r->arena);
+    value_set_str(r->arena, data, STR("ca.crt"), ca);
+    value_set(r->arena, object, STR("data"), data);
+    _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
+    value_write_json(object, &body);
+    ClientTarget target = {.resource = kinds_resource_core_v1_configmaps(), .namespace_ = r->name};
+    if (map)
+        target.name = NAME;
+    // Its role has create and update, not patch.
+    (map ? client_update : client_create)(self->base.client, &target, buf_view(&body),
+                                          reconcile_finish, r);
 }
 
 static void on_config_map(void *user, const InformerObject *old, const InformerObject *now) {

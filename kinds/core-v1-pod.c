@@ -210,6 +210,10 @@ static void validate_create(FieldErrors *errors, const Value *pod) {
     pod_validate_annotations_agree(errors, pod, &pod_spec_path);
 }
 
+static const SubresourceRules pod_subresources[] = {
+    {{"ephemeralcontainers", 19}, pod_prepare_ephemeral, pod_validate_ephemeral},
+};
+
 const ResourceRules pod_rules = {
     .default_fn = pod_default,
     .prepare = prepare,
@@ -220,4 +224,6 @@ const ResourceRules pod_rules = {
     .validate_status_update = pod_validate_status_update,
     .warn = pod_warn,
     .warn_on_create = true,
+    .subresources = pod_subresources,
+    .n_subresources = 1,
 };

@@ -111,6 +111,9 @@ void pod_apply_apparmor_annotations(Arena *arena, Value *pod);
 void pod_validate_update(FieldErrors *errors, const Value *pod, const Value *old);
 void pod_prepare_status(Arena *arena, Value *pod, const Value *old);
 void pod_validate_status_update(FieldErrors *errors, const Value *pod, const Value *old);
+// Of pods/ephemeralcontainers.
+void pod_prepare_ephemeral(Arena *arena, Value *pod, const Value *old);
+void pod_validate_ephemeral(FieldErrors *errors, const Value *pod, const Value *old);
 void pod_warn(Arena *arena, const Value *pod, ValuePaths *warnings);
 // The same of a template at `path`, for the kinds that have one.
 void pod_template_warn(Arena *arena, const Value *template, const Path *path, ValuePaths *warnings);

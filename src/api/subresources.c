@@ -27,7 +27,6 @@ static const struct {
     {"", "pods", "attach", VERB_ALL, pod_stream},
     {"", "pods", "portforward", VERB_ALL, pod_stream},
     {"", "pods", "proxy", VERB_ALL, not_implemented},
-    {"", "pods", "ephemeralcontainers", WRITES, not_implemented},
     {"", "pods", "resize", WRITES, not_implemented},
     {"", "services", "proxy", VERB_ALL, not_implemented},
     {"", "nodes", "proxy", VERB_ALL, node_proxy},

@@ -97,9 +97,16 @@ static ApiStatus *validate(Update *update) {
     ApiRequest *request = update->request;
     const ServedResource *served = request->served;
     const Resource *resource = served->resource;
-    if (!str_eq(request->info.subresource, STR("status")))
+    const SubresourceRules *own = schema_subresource_rules(resource, request->info.subresource);
+    if (!own && !str_eq(request->info.subresource, STR("status")))
         return write_validate(request, served, update->object, update->old);
     FieldErrors errors = {.arena = request->arena};
+    if (own) {
+        schema_validate_subresource(&errors, resource, own, update->object, update->old);
+        return errors.n ? status_invalid(request->arena, resource->group, resource->kind,
+                                         meta_name(update->object), &errors)
+                        : NULL;
+    }
     schema_validate_metadata(&errors, resource, update->object, update->old);
     const Field *field = type_field(resource->type, STR("status"));
     const Value *status = value_get(update->object, STR("status"));
@@ -252,6 +259,9 @@ static void prepare_update(Update *update) {
     split_status(update);
     if (resource->rules && resource->rules->prepare && !request->info.subresource.len)
         resource->rules->prepare(arena, update->object, update->old);
+    const SubresourceRules *own = schema_subresource_rules(resource, request->info.subresource);
+    if (own)
+        own->prepare(arena, update->object, update->old);
     if (resource->rules && resource->rules->prepare_status &&
         str_eq(request->info.subresource, STR("status")))
         resource->rules->prepare_status(arena, update->object, update->old);

@@ -23,6 +23,7 @@ typedef struct FakeContainer {
     RuntimeContainer view;
     LoopTimer end; // of the process: exit_after or the grace period
     int end_code;
+    Str target;   // ContainerSpec.target_container_id
     List waiting; // FakeCall of stop_container, until it has exited
 } FakeContainer;
 
@@ -296,6 +297,7 @@ static void fake_create_container(Runtime *base, const ContainerSpec *spec, Cont
         .log_path = arena_str(arena, spec->log_path),
         .cgroup = arena_printf(arena, "%.*s/%s", STR_ARG(sandbox->view.cgroup), id),
     };
+    container->target = arena_str(arena, spec->target_container_id);
     map_put(runtime->containers, container->view.id, container);
     count_call(call, FAKE_CREATE_CONTAINER);
 }
@@ -625,6 +627,11 @@ Str fake_container(Runtime *runtime, Str pod_uid, Str container_name) {
             found = view->id;
     }
     return found;
+}
+
+Str fake_container_target(Runtime *runtime, Str container_id) {
+    const FakeContainer *container = map_get(fake(runtime)->containers, container_id);
+    return container ? container->target : STR_NONE;
 }
 
 size_t fake_count(Runtime *runtime, FakeOp op) {

@@ -38,4 +38,6 @@ void fake_on_exec(Runtime *runtime,
                   void *user);
 // Newest container of that name, STR_NONE when there is none.
 Str fake_container(Runtime *runtime, Str pod_uid, Str container_name);
+// What its specification said of the container whose processes it sees; "" for none.
+Str fake_container_target(Runtime *runtime, Str container_id);
 size_t fake_count(Runtime *runtime, FakeOp op); // how many calls so far

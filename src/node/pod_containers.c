@@ -24,6 +24,10 @@ void owned_set(Str *slot, Str value) {
 }
 
 EventTarget pod_event_target(PodWorker *worker, Arena *arena, const Slot *slot) {
+    static const char *const lists[] = {[SLOT_INIT] = "initContainers",
+                                        [SLOT_SIDECAR] = "initContainers",
+                                        [SLOT_MAIN] = "containers",
+                                        [SLOT_EPHEMERAL] = "ephemeralContainers"};
     EventTarget target = {.api_version = STR("v1"),
                           .kind = STR("Pod"),
                           .namespace_ = worker->namespace_,
@@ -31,9 +35,8 @@ EventTarget pod_event_target(PodWorker *worker, Arena *arena, const Slot *slot) 
                           .uid = worker->uid,
                           .resource_version = worker->pod->metadata.resource_version};
     if (slot)
-        target.field_path = arena_printf(arena, "spec.%s{%.*s}",
-                                         slot->kind == SLOT_MAIN ? "containers" : "initContainers",
-                                         STR_ARG(slot->name));
+        target.field_path =
+            arena_printf(arena, "spec.%s{%.*s}", lists[slot->kind], STR_ARG(slot->name));
     return target;
 }
 
@@ -317,6 +320,19 @@ static void on_created(void *user, int error, Str message, const RuntimeContaine
     runtime->ops->start_container(runtime, container->id, on_started, slot);
 }
 
+// Whose processes an ephemeral container sees. False when that one was never there.
+static bool find_target(const Slot *slot, ContainerSpec *spec) {
+    const PodWorker *worker = slot->worker;
+    Str target =
+        slot->kind == SLOT_EPHEMERAL
+            ? worker->pod->spec.ephemeral_containers.items[slot->index].target_container_name
+            : STR_NONE;
+    for (size_t i = 0; target.len && i < worker->n_slots; i++)
+        if (str_eq(worker->slots[i]->name, target) && worker->slots[i]->current.exists)
+            spec->target_container_id = str_from(worker->slots[i]->current.id);
+    return !target.len || spec->target_container_id.len;
+}
+
 static void create(Slot *slot, const RuntimePair *env, size_t n_env) {
     PodWorker *worker = slot->worker;
     Arena *arena = slot->start_arena;
@@ -337,6 +353,14 @@ static void create(Slot *slot, const RuntimePair *env, size_t n_env) {
     Str reason, message;
     if (container_spec_build(worker->agent, arena, &inputs, spec, &reason, &message) != 0) {
         fail_start(slot, arena_cstr(arena, reason), message, true);
+        return;
+    }
+    if (!find_target(slot, spec)) {
+        message = arena_printf(
+            arena, "unable to find target container %.*s",
+            STR_ARG(
+                worker->pod->spec.ephemeral_containers.items[slot->index].target_container_name));
+        fail_start(slot, "CreateContainerConfigError", message, true);
         return;
     }
     slot->step = STEP_CREATE;
@@ -461,8 +485,8 @@ void slot_stop(Slot *slot, int64_t grace_ns, const char *event) {
 
 bool slot_will_restart(const Slot *slot) {
     Str policy = slot->worker->pod->spec.restart_policy;
-    if (slot->kind == SLOT_SIDECAR)
-        return true;
+    if (slot->kind == SLOT_SIDECAR || slot->kind == SLOT_EPHEMERAL)
+        return slot->kind == SLOT_SIDECAR;
     if (slot->kind == SLOT_INIT) // runs until it succeeds; Never means once
         return slot->current.exit_code != 0 && !str_eq(policy, STR("Never"));
     return str_eq(policy, STR("Always")) ||
@@ -532,7 +556,8 @@ static void slot_step(Slot *slot) {
         slot->current.state = CONTAINER_EXITED;
         slot->current.exit_code = 128;
         slot->current.finished_at = loop_wall(slot->worker->agent->loop);
-        restart(slot);
+        if (slot->kind != SLOT_EPHEMERAL)
+            restart(slot);
     } else if (slot->current.state == CONTAINER_RUNNING) {
         if (slot->step == STEP_NONE && slot->post_start_done && !slot->started)
             start_probes(slot);
@@ -551,11 +576,14 @@ static bool is_passed(const Slot *slot) {
 
 void slots_step(PodWorker *worker) {
     bool mains_ran = false; // init containers are not run again once a main one has been started
-    for (size_t i = 0; i < worker->n_slots; i++)
+    for (size_t i = 0; i < worker->n_slots; i++) {
         mains_ran |= worker->slots[i]->kind == SLOT_MAIN && worker->slots[i]->current.exists;
+        if (worker->slots[i]->kind == SLOT_EPHEMERAL) // also beside an init container that fails
+            slot_step(worker->slots[i]);
+    }
     for (size_t i = 0; i < worker->n_slots; i++) {
         Slot *slot = worker->slots[i];
-        if (slot->kind == SLOT_INIT && mains_ran)
+        if (slot->kind == SLOT_EPHEMERAL || (slot->kind == SLOT_INIT && mains_ran))
             continue;
         slot_step(slot);
         if (!is_passed(slot) && !mains_ran)
@@ -565,6 +593,18 @@ void slots_step(PodWorker *worker) {
 
 // Life
 // ---------------------------------------------------------------------------------------------
+
+const Container *slot_container(const Slot *slot) {
+    static_assert(offsetof(EphemeralContainer, target_container_name) >=
+                          offsetof(Container, tty) + sizeof(bool) &&
+                      offsetof(EphemeralContainer, tty) == offsetof(Container, tty),
+                  "an EphemeralContainer begins with the members of a Container");
+    const PodSpec *spec = &slot->worker->pod->spec;
+    if (slot->kind == SLOT_EPHEMERAL)
+        return (const Container *)&spec->ephemeral_containers.items[slot->index];
+    return slot->kind == SLOT_MAIN ? &spec->containers.items[slot->index]
+                                   : &spec->init_containers.items[slot->index];
+}
 
 static Slot *slot_new(PodWorker *worker, SlotKind kind, size_t index, Str name) {
     Slot *slot = calloc(1, sizeof *slot);
@@ -636,6 +676,39 @@ static void adopt_status(Slot *slot, const ContainerStatus *status) {
     }
 }
 
+static Slot *find_slot(const PodWorker *worker, Str name) {
+    for (size_t i = 0; i < worker->n_slots; i++)
+        if (str_eq(worker->slots[i]->name, name))
+            return worker->slots[i];
+    return NULL;
+}
+
+// They are only ever added, but a patch may bring them in any order.
+void slots_update(PodWorker *worker) {
+    const PodSpec *spec = &worker->pod->spec;
+    size_t most = spec->init_containers.len + spec->containers.len + spec->ephemeral_containers.len;
+    if (most > worker->n_slots) {
+        worker->slots = realloc(worker->slots, most * sizeof *worker->slots);
+        assert(worker->slots);
+    }
+    for (size_t i = 0; i < spec->ephemeral_containers.len; i++) {
+        Str name = spec->ephemeral_containers.items[i].name;
+        Slot *slot = find_slot(worker, name);
+        if (slot && slot->kind == SLOT_EPHEMERAL)
+            slot->index = i;
+        else if (!slot)
+            worker->slots[worker->n_slots++] = slot_new(worker, SLOT_EPHEMERAL, i, name);
+    }
+}
+
+static void adopt_statuses(PodWorker *worker, const ContainerStatus *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        Slot *slot = find_slot(worker, items[i].name);
+        if (slot)
+            adopt_status(slot, &items[i]);
+    }
+}
+
 void slots_init(PodWorker *worker) {
     const PodSpec *spec = &worker->pod->spec;
     worker->slots = calloc(spec->init_containers.len + spec->containers.len, sizeof *worker->slots);
@@ -649,20 +722,15 @@ void slots_init(PodWorker *worker) {
     for (size_t i = 0; i < spec->containers.len; i++)
         worker->slots[worker->n_slots++] =
             slot_new(worker, SLOT_MAIN, i, spec->containers.items[i].name);
+    slots_update(worker);
     Runtime *runtime = worker->agent->runtime;
     runtime->ops->each_container(runtime, adopt, worker);
     const PodStatus *status = &worker->pod->status;
-    for (size_t i = 0; i < worker->n_slots; i++) {
-        Slot *slot = worker->slots[i];
-        size_t n = slot->kind == SLOT_MAIN ? status->container_statuses.len
-                                           : status->init_container_statuses.len;
-        const ContainerStatus *items = slot->kind == SLOT_MAIN
-                                           ? status->container_statuses.items
-                                           : status->init_container_statuses.items;
-        for (size_t j = 0; j < n; j++)
-            if (str_eq(items[j].name, slot->name))
-                adopt_status(slot, &items[j]);
-    }
+    adopt_statuses(worker, status->init_container_statuses.items,
+                   status->init_container_statuses.len);
+    adopt_statuses(worker, status->container_statuses.items, status->container_statuses.len);
+    adopt_statuses(worker, status->ephemeral_container_statuses.items,
+                   status->ephemeral_container_statuses.len);
 }
 
 void slots_free(PodWorker *worker) {

@@ -9,7 +9,7 @@
 #include "node/volumes.h"
 #include "rules/backoff.h"
 
-typedef enum SlotKind { SLOT_INIT, SLOT_SIDECAR, SLOT_MAIN } SlotKind;
+typedef enum SlotKind { SLOT_INIT, SLOT_SIDECAR, SLOT_MAIN, SLOT_EPHEMERAL } SlotKind;
 
 typedef enum SlotStep { // what is under way for a container; its end calls pod_sync()
     STEP_NONE,
@@ -38,7 +38,7 @@ typedef struct Slot { // one container of the spec
     PodWorker *worker;
     Str name;
     SlotKind kind;
-    size_t index; // in spec.initContainers or spec.containers
+    size_t index; // in the list of the spec that its kind says
     Attempt current, last;
     SlotStep step;
     Str waiting_reason, waiting_message; // owned; why it is not created or started
@@ -104,17 +104,16 @@ struct PodWorker {
     int64_t start_time;
 };
 
-#define slot_container(slot)                                                                       \
-    ((slot)->kind == SLOT_MAIN ? &(slot)->worker->pod->spec.containers.items[(slot)->index]        \
-                               : &(slot)->worker->pod->spec.init_containers.items[(slot)->index])
-
 void pod_sync(PodWorker *worker); // soon, once, from the loop
 // A call that nobody can cancel (the network's, work off the loop) has come back. True when our
 // process ends: the worker may be gone then, and nothing is to be done.
 bool pod_job_ended(PodWorker *worker);
 
 // pod_containers.c
-void slots_init(PodWorker *worker); // one Slot per container; adopts what the runtime has
+// As the spec has it now; an ephemeral container as what it has in common with others.
+const Container *slot_container(const Slot *slot);
+void slots_init(PodWorker *worker);   // one Slot per container; adopts what the runtime has
+void slots_update(PodWorker *worker); // the spec changed: ephemeral containers may have been added
 void slots_free(PodWorker *worker);
 void slots_step(PodWorker *worker); // starts and restarts what should run; the sandbox is ready
 void slot_exited(Slot *slot, const RuntimeContainer *container);

@@ -36,6 +36,8 @@ Str pod_phase(const PodWorker *worker) {
            mains = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
         const Slot *slot = worker->slots[i];
+        if (slot->kind == SLOT_EPHEMERAL)
+            continue; // says nothing about the pod
         if (slot->kind == SLOT_SIDECAR) {
             if (!slot->started)
                 pending_init++;
@@ -118,9 +120,13 @@ static void fill_status(Arena *arena, const Slot *slot, ContainerStatus *status)
     status->container_id = current->exists ? container_url(arena, worker, current) : STR_NONE;
     status->restart_count = (int32_t)current->number;
     bool running = current->exists && current->state == CONTAINER_RUNNING;
-    status->started = arena_new_of(arena, bool);
-    *(bool *)status->started = running && slot->started;
-    if (slot->kind == SLOT_INIT)
+    if (slot->kind != SLOT_EPHEMERAL) {
+        status->started = arena_new_of(arena, bool);
+        *(bool *)status->started = running && slot->started;
+    }
+    if (slot->kind == SLOT_EPHEMERAL)
+        status->ready = false; // nothing asks it
+    else if (slot->kind == SLOT_INIT)
         status->ready = is_terminated(slot) && current->exit_code == 0;
     else
         status->ready = running && slot->started && slot->ready;
@@ -149,7 +155,8 @@ static Str unready_names(Arena *arena, const PodWorker *worker, bool init) {
     size_t n = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
         const Slot *slot = worker->slots[i];
-        if (init ? slot->kind == SLOT_MAIN : slot->kind == SLOT_INIT)
+        if (slot->kind == SLOT_EPHEMERAL ||
+            (init ? slot->kind == SLOT_MAIN : slot->kind == SLOT_INIT))
             continue;
         bool good;
         if (init)
@@ -241,9 +248,28 @@ static void fill_conditions(Arena *arena, const PodWorker *worker, PodStatus *st
     add_condition(worker, status, STR("PodScheduled"), true, STR_NONE, STR_NONE, now);
 }
 
+static void fill_statuses(Arena *arena, const PodWorker *worker, PodStatus *status) {
+    const PodSpec *spec = &worker->pod->spec;
+    size_t inits = spec->init_containers.len, mains = spec->containers.len,
+           ephemerals = spec->ephemeral_containers.len;
+    status->init_container_statuses.items = arena_array_of(arena, ContainerStatus, inits);
+    status->init_container_statuses.len = inits;
+    status->container_statuses.items = arena_array_of(arena, ContainerStatus, mains);
+    status->container_statuses.len = mains;
+    status->ephemeral_container_statuses.items = arena_array_of(arena, ContainerStatus, ephemerals);
+    status->ephemeral_container_statuses.len = ephemerals;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        const Slot *slot = worker->slots[i];
+        ContainerStatus *items = slot->kind == SLOT_MAIN ? status->container_statuses.items
+                                 : slot->kind == SLOT_EPHEMERAL
+                                     ? status->ephemeral_container_statuses.items
+                                     : status->init_container_statuses.items;
+        fill_status(arena, slot, &items[slot->index]);
+    }
+}
+
 static void compute(Arena *arena, PodWorker *worker, PodStatus *status) {
     int64_t now = loop_wall(worker->agent->loop) / NSEC_PER_SEC * NSEC_PER_SEC;
-    const PodSpec *spec = &worker->pod->spec;
     status->observed_generation = worker->pod->metadata.generation;
     status->phase = pod_phase(worker);
     status->reason = worker->end_reason;
@@ -261,17 +287,7 @@ static void compute(Arena *arena, PodWorker *worker, PodStatus *status) {
     }
     status->start_time = worker->start_time;
     status->qos_class = worker->pod->status.qos_class;
-    status->init_container_statuses.items =
-        arena_array_of(arena, ContainerStatus, spec->init_containers.len);
-    status->init_container_statuses.len = spec->init_containers.len;
-    status->container_statuses.items = arena_array_of(arena, ContainerStatus, spec->containers.len);
-    status->container_statuses.len = spec->containers.len;
-    for (size_t i = 0; i < worker->n_slots; i++) {
-        const Slot *slot = worker->slots[i];
-        fill_status(arena, slot,
-                    slot->kind == SLOT_MAIN ? &status->container_statuses.items[slot->index]
-                                            : &status->init_container_statuses.items[slot->index]);
-    }
+    fill_statuses(arena, worker, status);
     fill_conditions(arena, worker, status, now);
 }
 
@@ -314,8 +330,12 @@ static void on_retry(void *user) {
 // A strategic merge: conditions merge by type (others own some), everything else of ours is
 // replaced. What is absent now and may have been there is set to null.
 static Str patch_of(Arena *arena, const PodWorker *worker, Value *status) {
-    static const char *const optional[] = {"reason", "message", "podIP", "podIPs",
-                                           "initContainerStatuses"};
+    static const char *const optional[] = {"reason",
+                                           "message",
+                                           "podIP",
+                                           "podIPs",
+                                           "initContainerStatuses",
+                                           "ephemeralContainerStatuses"};
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
         if (!value_get(status, str_from(optional[i])))
             value_set(arena, status, str_from(optional[i]), value_new_null(arena));

@@ -375,6 +375,7 @@ PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object) {
 void pod_worker_update(PodWorker *worker, const InformerObject *object) {
     if (!decode(worker, object))
         return;
+    slots_update(worker);
     if (worker->volumes)
         pod_volumes_update(worker->volumes, worker->pod);
     pod_sync(worker);

@@ -88,6 +88,20 @@ void schema_validate_annotations(FieldErrors *errors, const Value *annotations, 
 // One format; returns false and reports when `value` does not fit.
 bool schema_check_format(FieldErrors *errors, const Path *path, FieldFormat format, Str value);
 
+// What a subresource that takes the whole object (pods/ephemeralcontainers) has in place of `prepare`
+// and `validate_update`.
+typedef struct SubresourceRules {
+    Str name;
+    void (*prepare)(Arena *arena, Value *object, const Value *old);
+    void (*validate_update)(FieldErrors *errors, const Value *object, const Value *old);
+} SubresourceRules;
+// schema_validate() of an update by way of that subresource.
+void schema_validate_subresource(FieldErrors *errors, const Resource *resource,
+                                 const SubresourceRules *rules, const Value *object,
+                                 const Value *old);
+// NULL when the resource has no rules for it.
+const SubresourceRules *schema_subresource_rules(const Resource *resource, Str subresource);
+
 // Functions next to the kinds (kinds/*.c), named in the kinds files.
 typedef struct TypeRules {
     void (*default_fn)(Arena *arena, Value *value);
@@ -108,4 +122,6 @@ typedef struct ResourceRules {
     // Warnings for the client (deprecated fields, duplicate env names), or NULL.
     void (*warn)(Arena *arena, const Value *object, ValuePaths *warnings);
     bool warn_on_create; // and not on updates
+    const SubresourceRules *subresources;
+    size_t n_subresources;
 } ResourceRules;

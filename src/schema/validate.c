@@ -245,16 +245,37 @@ void schema_validate_type(FieldErrors *errors, const Type *type, const Value *va
         validate_object(errors, type, value, old && old->kind == VALUE_OBJECT ? old : NULL, path);
 }
 
-void schema_validate(FieldErrors *errors, const Resource *resource, const Value *object,
-                     const Value *old) {
-    const ResourceRules *rules = resource->rules;
+// What creates, updates and updates of a subresource have in common.
+static void validate_whole(FieldErrors *errors, const Resource *resource, const Value *object,
+                           const Value *old) {
     if (resource->stored)
         schema_validate_metadata(errors, resource, object, old);
     validate_object(errors, resource->type, object, old, NULL);
+    if (resource->rules && resource->rules->validate)
+        resource->rules->validate(errors, object);
+}
+
+const SubresourceRules *schema_subresource_rules(const Resource *resource, Str subresource) {
+    const ResourceRules *rules = resource->rules;
+    for (size_t i = 0; rules && i < rules->n_subresources; i++)
+        if (str_eq(rules->subresources[i].name, subresource))
+            return &rules->subresources[i];
+    return NULL;
+}
+
+void schema_validate_subresource(FieldErrors *errors, const Resource *resource,
+                                 const SubresourceRules *rules, const Value *object,
+                                 const Value *old) {
+    validate_whole(errors, resource, object, old);
+    rules->validate_update(errors, object, old);
+}
+
+void schema_validate(FieldErrors *errors, const Resource *resource, const Value *object,
+                     const Value *old) {
+    const ResourceRules *rules = resource->rules;
+    validate_whole(errors, resource, object, old);
     if (!rules)
         return;
-    if (rules->validate)
-        rules->validate(errors, object);
     if (!old && rules->validate_create)
         rules->validate_create(errors, object);
     if (old && rules->validate_update)

@@ -89,6 +89,21 @@ static void make_namespaces(Bootstrap *self) {
     }
 }
 
+static void make_objects(Bootstrap *self) {
+    const WellKnownObject *object;
+    for (size_t i = 0; (object = bootstrap_well_known_at(i)); i++) {
+        if (bootstrap_existing(self, object->cache, NULL, object->name))
+            continue;
+        Value *value;
+        ParseError error;
+        if (value_parse_json(self->arena, str_from(object->json), NULL, &value, &error))
+            assert(false);
+        value_set_str(self->arena, value_at_make(self->arena, value, "metadata"), STR("name"),
+                      str_from(object->name));
+        bootstrap_send(self, "POST", str_from(object->path), value);
+    }
+}
+
 // ---- the service `kubernetes`
 
 static Value *https_port(Arena *arena, int64_t port, int64_t target) {
@@ -182,6 +197,7 @@ static void next_round(void *user) {
     case 1:
         bootstrap_roles(self);
         bootstrap_bindings(self);
+        make_objects(self);
         make_service(self);
         make_endpoints(self);
         break;

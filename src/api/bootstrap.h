@@ -1,7 +1,7 @@
 #pragma once
-// What every cluster has: the namespaces, RBAC's default roles and bindings, the `kubernetes`
-// service. Made through the same road as every other request, as system:apiserver; only what is
-// missing or incomplete is written.
+// What every cluster has: the namespaces, RBAC's default roles and bindings, priority classes,
+// the `kubernetes` service. Made through the same road as every other request, as system:apiserver;
+// only what is missing or incomplete is written.
 
 #include "api/server.h"
 
@@ -31,3 +31,10 @@ typedef struct BootstrapBinding {
     const char *subjects;   // "KIND/NAME,..."; service accounts are those of kube-system
 } BootstrapBinding;
 const BootstrapBinding *bootstrap_binding_at(size_t index); // NULL past the end
+
+// Other cluster-wide objects; the name is set on what the JSON says.
+typedef struct WellKnownObject {
+    const char *cache, *path; // "scheduling.k8s.io/priorityclasses" and the collection's URL
+    const char *name, *json;
+} WellKnownObject;
+const WellKnownObject *bootstrap_well_known_at(size_t index); // NULL past the end

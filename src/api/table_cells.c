@@ -15,22 +15,15 @@ Value *cell_age(const CellInput *input, Str time) {
     return cell_string(input, time_human_duration(input->arena, input->now - at));
 }
 
-static uint32_t count(const Value *list) {
+uint32_t cell_count(const Value *list) {
     return list && (list->kind == VALUE_ARRAY || list->kind == VALUE_OBJECT) ? list->n : 0;
 }
 
-static Str field_text(const CellInput *input) {
+Str cell_text(const CellInput *input) {
     return input->field && input->field->kind == VALUE_STRING ? input->field->string : STR_NONE;
 }
 
-// A list of words, joined when it is complete; "<none>" when it stays empty.
-typedef struct Words {
-    Arena *arena;
-    Str *items;
-    size_t n, capacity;
-} Words;
-
-static void words_add(Words *words, Str word) {
+void words_add(Words *words, Str word) {
     if (words->n == words->capacity) {
         size_t more = words->capacity ? words->capacity * 2 : 8;
         words->items = arena_grow(words->arena, words->items, words->capacity * sizeof(Str),
@@ -44,12 +37,12 @@ static int compare_words(const void *a, const void *b) {
     return str_cmp(*(const Str *)a, *(const Str *)b);
 }
 
-static void words_sort(Words *words) {
+void words_sort(Words *words) {
     if (words->n)
         qsort(words->items, words->n, sizeof(Str), compare_words);
 }
 
-static Str words_join(const Words *words, Str separator, Str otherwise) {
+Str words_join(const Words *words, Str separator, Str otherwise) {
     return words->n ? arena_concat(words->arena, words->items, words->n, separator) : otherwise;
 }
 
@@ -57,22 +50,44 @@ static Str words_join(const Words *words, Str separator, Str otherwise) {
 // -----------------------------------------------------------------------------------------
 
 static Value *age(const CellInput *input) {
-    return cell_age(input, field_text(input));
+    return cell_age(input, cell_text(input));
 }
 
 static Value *or_none(const CellInput *input) {
-    Str text = field_text(input);
+    Str text = cell_text(input);
     return cell_string(input, text.len ? text : STR("<none>"));
 }
 
 static Value *or_unknown(const CellInput *input) {
-    Str text = field_text(input);
+    Str text = cell_text(input);
     return cell_string(input, text.len ? text : STR("<unknown>"));
+}
+
+static Value *or_unset(const CellInput *input) {
+    Str text = cell_text(input);
+    return cell_string(input, text.len ? text : STR("<unset>"));
+}
+
+static Value *boolean(const CellInput *input) {
+    return value_new_bool(input->arena, input->field && input->field->kind == VALUE_BOOL &&
+                                            input->field->boolean);
+}
+
+static Value *joined(const CellInput *input) {
+    Words words = {.arena = input->arena};
+    for (uint32_t i = 0; i < cell_count(input->field); i++)
+        if (input->field->items[i]->kind == VALUE_STRING)
+            words_add(&words, input->field->items[i]->string);
+    return cell_string(input, words_join(&words, STR(","), STR("<none>")));
+}
+
+static Value *counted(const CellInput *input) {
+    return value_new_int(input->arena, cell_count(input->field));
 }
 
 static Value *labels(const CellInput *input) {
     Words words = {.arena = input->arena};
-    for (uint32_t i = 0; i < count(input->field); i++) {
+    for (uint32_t i = 0; i < cell_count(input->field); i++) {
         const Member *member = &input->field->members[i];
         Str pair[] = {member->key, STR("="),
                       member->value->kind == VALUE_STRING ? member->value->string : STR("")};
@@ -88,7 +103,7 @@ static Value *labels(const CellInput *input) {
 static Value *node_status(const CellInput *input) {
     const Value *conditions = value_at(input->object, "status.conditions");
     Str word = STR("Unknown");
-    for (uint32_t i = 0; i < count(conditions); i++)
+    for (uint32_t i = 0; i < cell_count(conditions); i++)
         if (str_eq(value_string_at(conditions->items[i], "type"), STR("Ready")))
             word = str_eq(value_string_at(conditions->items[i], "status"), STR("True"))
                        ? STR("Ready")
@@ -102,7 +117,7 @@ static Value *node_status(const CellInput *input) {
 static Value *node_roles(const CellInput *input) {
     const Value *all = value_at(input->object, "metadata.labels");
     Words words = {.arena = input->arena};
-    for (uint32_t i = 0; i < count(all); i++) {
+    for (uint32_t i = 0; i < cell_count(all); i++) {
         Str key = all->members[i].key, prefix = STR("node-role.kubernetes.io/");
         if (str_starts_with(key, prefix) && key.len > prefix.len)
             words_add(&words, str_slice(key, prefix.len, key.len));
@@ -116,7 +131,7 @@ static Value *node_roles(const CellInput *input) {
 
 static Value *node_address(const CellInput *input, Str type) {
     const Value *addresses = value_at(input->object, "status.addresses");
-    for (uint32_t i = 0; i < count(addresses); i++)
+    for (uint32_t i = 0; i < cell_count(addresses); i++)
         if (str_eq(value_string_at(addresses->items[i], "type"), type))
             return cell_string(input, value_string_at(addresses->items[i], "address"));
     return cell_string(input, STR("<none>"));
@@ -133,12 +148,12 @@ static Value *node_address_external(const CellInput *input) {
 // -------------------------------------------------------------------------------
 
 static Value *config_map_size(const CellInput *input) {
-    return value_new_int(input->arena, count(value_get(input->object, STR("data"))) +
-                                           count(value_get(input->object, STR("binaryData"))));
+    return value_new_int(input->arena, cell_count(value_get(input->object, STR("data"))) +
+                                           cell_count(value_get(input->object, STR("binaryData"))));
 }
 
 static Value *secret_size(const CellInput *input) {
-    return value_new_int(input->arena, count(value_get(input->object, STR("data"))));
+    return value_new_int(input->arena, cell_count(value_get(input->object, STR("data"))));
 }
 
 // Services and endpoints
@@ -148,12 +163,12 @@ static Value *endpoints_addresses(const CellInput *input) {
     const Value *subsets = value_get(input->object, STR("subsets"));
     Words words = {.arena = input->arena};
     size_t total = 0;
-    for (uint32_t i = 0; i < count(subsets); i++) {
+    for (uint32_t i = 0; i < cell_count(subsets); i++) {
         const Value *addresses = value_get(subsets->items[i], STR("addresses")),
                     *ports = value_get(subsets->items[i], STR("ports"));
-        uint32_t n_ports = count(ports);
+        uint32_t n_ports = cell_count(ports);
         for (uint32_t p = 0; p < (n_ports ? n_ports : 1); p++)
-            for (uint32_t j = 0; j < count(addresses); j++) {
+            for (uint32_t j = 0; j < cell_count(addresses); j++) {
                 if (total++ >= 3)
                     continue;
                 Str ip = value_string_at(addresses->items[j], "ip");
@@ -171,13 +186,13 @@ static Value *endpoints_addresses(const CellInput *input) {
 
 static Value *service_cluster_ip(const CellInput *input) {
     const Value *ips = value_at(input->object, "spec.clusterIPs");
-    Str ip = count(ips) ? ips->items[0]->string : value_string_at(input->object, "spec.clusterIP");
+    Str ip = cell_count(ips) ? ips->items[0]->string : value_string_at(input->object, "spec.clusterIP");
     return cell_string(input, ip.len ? ip : STR("<none>"));
 }
 
 static void add_external_ips(Words *words, const Value *service) {
     const Value *ips = value_at(service, "spec.externalIPs");
-    for (uint32_t i = 0; i < count(ips); i++)
+    for (uint32_t i = 0; i < cell_count(ips); i++)
         words_add(words, ips->items[i]->string);
 }
 
@@ -189,7 +204,7 @@ static Value *service_external_ip(const CellInput *input) {
         return cell_string(input, value_string_at(service, "spec.externalName"));
     if (str_eq(type, STR("LoadBalancer"))) {
         const Value *ingress = value_at(service, "status.loadBalancer.ingress");
-        for (uint32_t i = 0; i < count(ingress); i++) {
+        for (uint32_t i = 0; i < cell_count(ingress); i++) {
             Str ip = value_string_at(ingress->items[i], "ip");
             words_add(&words, ip.len ? ip : value_string_at(ingress->items[i], "hostname"));
         }
@@ -202,7 +217,7 @@ static Value *service_external_ip(const CellInput *input) {
 static Value *service_ports(const CellInput *input) {
     const Value *ports = value_at(input->object, "spec.ports");
     Words words = {.arena = input->arena};
-    for (uint32_t i = 0; i < count(ports); i++) {
+    for (uint32_t i = 0; i < cell_count(ports); i++) {
         const Value *port = ports->items[i];
         Str protocol = value_string_at(port, "protocol");
         long long number = value_int_at(port, "port", 0),
@@ -292,7 +307,7 @@ static Value *role_ref(const CellInput *input) {
 static Value *subjects(const CellInput *input, Str kind, bool with_namespace) {
     const Value *all = value_get(input->object, STR("subjects"));
     Words words = {.arena = input->arena};
-    for (uint32_t i = 0; i < count(all); i++) {
+    for (uint32_t i = 0; i < cell_count(all); i++) {
         const Value *subject = all->items[i];
         if (!str_eq(value_string_at(subject, "kind"), kind))
             continue;
@@ -316,14 +331,22 @@ static Value *subjects_service_accounts(const CellInput *input) {
     return subjects(input, STR("ServiceAccount"), true);
 }
 
+CellFunction cell_find(const CellEntry *table, size_t n, Str name) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(table[i].name, name))
+            return table[i].function;
+    return NULL;
+}
+
 CellFunction table_cell_function(Str name) {
-    static const struct {
-        Str name;
-        CellFunction function;
-    } table[] = {
+    static const CellEntry table[] = {
         {STR("age"), age},
         {STR("or_none"), or_none},
         {STR("or_unknown"), or_unknown},
+        {STR("or_unset"), or_unset},
+        {STR("bool"), boolean},
+        {STR("joined"), joined},
+        {STR("count"), counted},
         {STR("labels"), labels},
         {STR("pod_ready"), cell_pod_ready},
         {STR("pod_status"), cell_pod_status},
@@ -351,8 +374,8 @@ CellFunction table_cell_function(Str name) {
         {STR("subjects_groups"), subjects_groups},
         {STR("subjects_service_accounts"), subjects_service_accounts},
     };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (str_eq(table[i].name, name))
-            return table[i].function;
-    return NULL;
+    CellFunction function = cell_find(table, sizeof table / sizeof *table, name);
+    if (!function)
+        function = table_storage_cell(name);
+    return function ? function : table_cluster_cell(name);
 }

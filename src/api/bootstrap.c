@@ -1,6 +1,5 @@
 #include "api/bootstrap_private.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -69,7 +68,8 @@ Value *bootstrap_object(Arena *arena, const char *api_version, const char *kind,
     return object;
 }
 
-void bootstrap_set_metadata(Arena *arena, Value *object, const char *map, Str key, const char *value) {
+void bootstrap_set_metadata(Arena *arena, Value *object, const char *map, Str key,
+                            const char *value) {
     Value *metadata = value_get(object, STR("metadata"));
     value_set_str(arena, value_at_make(arena, metadata, map), key, str_from(value));
 }
@@ -85,7 +85,7 @@ static void make_namespaces(Bootstrap *self) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!bootstrap_existing(self, "core/namespaces", NULL, names[i]))
             bootstrap_send(self, "POST", STR("/api/v1/namespaces"),
-                        bootstrap_object(self->arena, "v1", "Namespace", names[i]));
+                           bootstrap_object(self->arena, "v1", "Namespace", names[i]));
     }
 }
 
@@ -102,75 +102,6 @@ static void make_objects(Bootstrap *self) {
                       str_from(object->name));
         bootstrap_send(self, "POST", str_from(object->path), value);
     }
-}
-
-// ---- the service `kubernetes`
-
-static Value *https_port(Arena *arena, int64_t port, int64_t target) {
-    Value *ports = value_new_array(arena), *entry = value_new_object(arena);
-    value_set_str(arena, entry, STR("name"), STR("https"));
-    value_set_int(arena, entry, STR("port"), port);
-    value_set_str(arena, entry, STR("protocol"), STR("TCP"));
-    if (target)
-        value_set_int(arena, entry, STR("targetPort"), target);
-    value_push(arena, ports, entry);
-    return ports;
-}
-
-static Str first_address(Arena *arena, Str cidr) {
-    Str rest = cidr;
-    char *base = arena_cstr(arena, str_cut(&rest, '/'));
-    struct in_addr address;
-    if (inet_pton(AF_INET, base, &address) != 1)
-        return STR("");
-    uint32_t number = ntohl(address.s_addr) + 1;
-    return arena_printf(arena, "%u.%u.%u.%u", number >> 24, (number >> 16) & 255,
-                        (number >> 8) & 255, number & 255);
-}
-
-#define DEFAULT_PATH "/api/v1/namespaces/default"
-
-static void make_service(Bootstrap *self) {
-    Arena *arena = self->arena;
-    const ApiConfig *config = &self->api->config;
-    if (!config->service_cidr.len || bootstrap_existing(self, "core/services", "default", "kubernetes"))
-        return;
-    Value *object = bootstrap_object(arena, "v1", "Service", "kubernetes");
-    bootstrap_set_metadata(arena, object, "labels", STR("component"), "apiserver");
-    bootstrap_set_metadata(arena, object, "labels", STR("provider"), "kubernetes");
-    Value *spec = value_at_make(arena, object, "spec");
-    value_set_str(arena, spec, STR("clusterIP"), first_address(arena, config->service_cidr));
-    value_set_str(arena, spec, STR("type"), STR("ClusterIP"));
-    value_set_str(arena, spec, STR("sessionAffinity"), STR("None"));
-    value_set(arena, spec, STR("ports"), https_port(arena, 443, config->advertise_port));
-    bootstrap_send(self, "POST", STR(DEFAULT_PATH "/services"), object);
-}
-
-static void make_endpoints(Bootstrap *self) {
-    Arena *arena = self->arena;
-    const ApiConfig *config = &self->api->config;
-    // Endpoints can't be on the loopback: nobody else could reach them.
-    if (!config->advertise_address.len || !config->advertise_port ||
-        str_starts_with(config->advertise_address, STR("127.")))
-        return;
-    Value *object = bootstrap_object(arena, "v1", "Endpoints", "kubernetes");
-    bootstrap_set_metadata(arena, object, "labels", STR("endpointslice.kubernetes.io/skip-mirror"), "true");
-    Value *address = value_new_object(arena), *addresses = value_new_array(arena);
-    value_set_str(arena, address, STR("ip"), config->advertise_address);
-    value_push(arena, addresses, address);
-    Value *subset = value_new_object(arena), *subsets = value_new_array(arena);
-    value_set(arena, subset, STR("addresses"), addresses);
-    value_set(arena, subset, STR("ports"), https_port(arena, config->advertise_port, 0));
-    value_push(arena, subsets, subset);
-    value_set(arena, object, STR("subsets"), subsets);
-    CachedObject *there = bootstrap_existing(self, "core/endpoints", "default", "kubernetes");
-    if (!there) {
-        bootstrap_send(self, "POST", STR(DEFAULT_PATH "/endpoints"), object);
-        return;
-    }
-    const Value *old = value_get(object_decode(arena, there), STR("subsets"));
-    if (!old || !value_equal(old, subsets)) // the server has moved
-        bootstrap_send(self, "PUT", STR(DEFAULT_PATH "/endpoints/kubernetes"), object);
 }
 
 // ---- rounds
@@ -198,8 +129,7 @@ static void next_round(void *user) {
         bootstrap_roles(self);
         bootstrap_bindings(self);
         make_objects(self);
-        make_service(self);
-        make_endpoints(self);
+        bootstrap_services(self);
         break;
     case 2: // what had to go before it could be made anew
         bootstrap_bindings(self);

@@ -32,3 +32,7 @@ CachedObject *bootstrap_existing(const Bootstrap *self, const char *cache, const
 // away (component-helpers' auth/rbac/reconciliation, as kube-apiserver's PostStartHook calls it).
 void bootstrap_roles(Bootstrap *self);
 void bootstrap_bindings(Bootstrap *self);
+
+// The service `kubernetes`, its Endpoints and EndpointSlice, as upstream's kubernetesservice
+// controller and EndpointsAdapter keep them.
+void bootstrap_services(Bootstrap *self);

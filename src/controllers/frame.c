@@ -16,6 +16,9 @@ static const struct {
     {"serviceaccount-controller", service_account_controller_start},
     {"root-ca-certificate-publisher-controller", root_ca_controller_start},
     {"node-lifecycle-controller", node_lifecycle_controller_start},
+    {"endpoints-controller", endpoints_controller_start},
+    {"endpointslice-controller", endpoint_slice_controller_start},
+    {"endpointslice-mirroring-controller", endpoint_slice_mirroring_controller_start},
 };
 #define N_CONTROLLERS (sizeof table / sizeof *table)
 
@@ -26,11 +29,17 @@ typedef struct SharedInformer {
     Informer *informer;
 } SharedInformer;
 
+typedef struct SharedPart {
+    ListLink link;
+    const ControllersPart *kind;
+    void *part;
+} SharedPart;
+
 struct Controllers {
     ControllersConfig config;
     Arena *arena;
     Client *client; // reads, for all
-    List informers;
+    List informers, parts;
     Controller *running[N_CONTROLLERS];
     size_t n_running;
 };
@@ -77,6 +86,7 @@ Controllers *controllers_new(const ControllersConfig *config, char **ret_message
     all->arena = arena_new();
     all->config.cluster_ca = arena_str(all->arena, config->cluster_ca);
     list_init(&all->informers);
+    list_init(&all->parts);
     all->client = config->client(config->user, STR_NONE);
     for (size_t i = 0; i < N_CONTROLLERS; i++)
         if (is_selected(config->selection, str_from(table[i].name)))
@@ -99,8 +109,26 @@ void controllers_free(Controllers *all) {
         list_for_each(reconcile, &controller->running, link) arena_free(reconcile->arena);
         controller->stop(controller);
     }
+    SharedPart *shared_part;
+    list_for_each(shared_part, &all->parts, link) {
+        shared_part->kind->drop(shared_part->part);
+        free(shared_part);
+    }
     arena_free(all->arena);
     free(all);
+}
+
+void *controllers_part(Controllers *all, const ControllersPart *kind, bool *ret_is_new) {
+    SharedPart *shared;
+    *ret_is_new = false;
+    list_for_each(shared, &all->parts, link) if (shared->kind == kind) return shared->part;
+    shared = calloc(1, sizeof *shared);
+    assert(shared);
+    shared->kind = kind;
+    shared->part = kind->make();
+    list_append(&all->parts, &shared->link);
+    *ret_is_new = true;
+    return shared->part;
 }
 
 const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len) {

@@ -46,6 +46,12 @@ Informer *controller_informer(Controller *controller, const Resource *resource, 
 void controller_follow(Controller *controller, Informer *informer);
 void controller_enqueue(Controller *controller, Str namespace_, Str name);
 void controller_enqueue_after(Controller *controller, Str namespace_, Str name, int64_t delay_ns);
+// What several controllers use together: made at its first use, freed after them.
+typedef struct ControllersPart {
+    void *(*make)(void);
+    void (*drop)(void *part);
+} ControllersPart;
+void *controllers_part(Controllers *all, const ControllersPart *kind, bool *ret_is_new);
 const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len);
 
 // `retry`: the key comes again, later and later each time.
@@ -66,3 +72,6 @@ Controller *namespace_controller_start(Controllers *all);
 Controller *service_account_controller_start(Controllers *all);
 Controller *root_ca_controller_start(Controllers *all);
 Controller *node_lifecycle_controller_start(Controllers *all);
+Controller *endpoints_controller_start(Controllers *all);
+Controller *endpoint_slice_controller_start(Controllers *all);
+Controller *endpoint_slice_mirroring_controller_start(Controllers *all);

@@ -9,7 +9,7 @@
 typedef struct Sim Sim;
 struct Sim {
     Harness *api;
-    Client *clients[16];
+    Client *clients[64];
     size_t n_clients;
     Str log;  // the actors' requests, "METHOD TARGET" lines, since sim_log_clear()
     bool cut; // every request of theirs is cut off

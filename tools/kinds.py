@@ -89,10 +89,11 @@ class Resource:
   def __init__(self, where, group, plural, kind):
     self.where, self.group, self.plural, self.kind = where, group, plural, kind
     self.singular = kind.lower()
-    self.short, self.categories, self.fields = [], [], []
+    self.short, self.categories, self.fields, self.field_paths = [], [], [], []
     self.columns, self.subresources = [], []
     self.verbs = list(VERBS)
-    self.namespaced = self.virtual = self.status = self.generation = False
+    self.namespaced = self.virtual = self.status = self.generation = self.idle = False
+    self.generation_annotations = False
     self.stored_as = None
     self.rules = ''
     self.type = None
@@ -252,8 +253,10 @@ def parse_resource(where, group, text):
   scope = None
   for token in tokens[2:]:
     key, _, value = token.partition('=')
-    if token in ('virtual', 'status', 'generation'):
+    if token in ('virtual', 'status', 'generation', 'idle'):
       setattr(result, token, True)
+    elif token == 'generation=annotations':
+      result.generation = result.generation_annotations = True
     elif token in ('scope=namespaced', 'scope=cluster'):
       scope = value
     elif key == 'singular' and value:
@@ -284,19 +287,25 @@ def parse_verbs(where, text):
 
 def parse_subresource(where, resource, tokens):
   if len(tokens) < 2:
-    raise KindsError(where, 'a subresource is "subresource NAME VERBS [GROUP/VERSION] [KIND] [query]"')
+    raise KindsError(where, 'a subresource is "subresource NAME VERBS [GROUP/VERSION] [KIND] [query] [PATHS]"')
   result = Subresource()
   result.where, result.name, result.verbs = where, tokens[0], parse_verbs(where, tokens[1])
   result.group_version, result.kind, result.query = None, resource.kind, False
+  result.scale = {}
   for token in tokens[2:]:
+    path = re.fullmatch(r'(replicas|status-replicas|selector)=\.([A-Za-z0-9.]+)', token)
     if token == 'query':
       result.query = True
+    elif path:
+      result.scale[path[1]] = path[2]
     elif '/' in token:
       result.group_version = tuple(token.split('/', 1))
     elif re.fullmatch(r'[A-Z][A-Za-z0-9]*', token):
       result.kind = token
     else:
       raise KindsError(where, 'unknown attribute "%s"' % token)
+  if result.scale and not {'replicas', 'status-replicas'} <= set(result.scale):
+    raise KindsError(where, 'a scale wants replicas=.PATH and status-replicas=.PATH')
   result.type = None
   resource.subresources.append(result)
 
@@ -374,7 +383,10 @@ def parse_file(path, text):
       else:
         raise KindsError(where, 'a field is NUMBER NAME TYPE ATTRIBUTES - TEXT')
     elif word == 'fields':
-      holder.fields += rest.split()
+      for word in rest.split():  # NAME or NAME=PATH
+        name, _, path = word.partition('=')
+        holder.fields.append(name)
+        holder.field_paths.append(path or name)
     elif word == 'subresource':
       parse_subresource(where, holder, rest.split())
     elif word == 'column':
@@ -487,7 +499,8 @@ class Model:
       if found.group is not group:
         raise KindsError(sub.where, 'group %s has no type "%s"' % (group.name, sub.kind))
       sub.type = None if sub.query else found
-    for path in resource.fields + [c.path for c in resource.columns if c.path]:
+    scales = [path for sub in resource.subresources for path in sub.scale.values()]
+    for path in resource.field_paths + scales + [c.path for c in resource.columns if c.path]:
       self.check_path(resource, path)
 
   def check_path(self, resource, path):
@@ -750,6 +763,9 @@ def subresource_entry(sub, index):
   if sub.type:
     parts.append('.type = &types[%d]' % index[sub.type])
   parts.append('.verbs = %s' % verb_bits(sub.verbs))
+  if sub.scale:
+    parts.append('.scale = &(const ScalePaths){%s}' % ', '.join(
+      c_str(sub.scale.get(name, '')) for name in ('replicas', 'status-replicas', 'selector')))
   return '    {%s},' % ', '.join(parts)
 
 
@@ -766,6 +782,8 @@ def resource_entry(resource, pool, index, number):
                                ('fields', 'n_selectable', resource.fields)):
     if strings:
       parts.append('.%s = %s, .%s = %d' % (name, pool.name(strings), count, len(strings)))
+  if resource.field_paths != resource.fields:
+    parts.append('.field_paths = %s' % pool.name(resource.field_paths))
   if resource.columns:
     parts.append('.columns = columns_%d, .n_columns = %d' % (number, len(resource.columns)))
   if resource.subresources:
@@ -773,7 +791,9 @@ def resource_entry(resource, pool, index, number):
                  (number, len(resource.subresources)))
   parts.append('.verbs = %s' % verb_bits(resource.verbs))
   for name, value in (('namespaced', resource.namespaced), ('stored', not resource.virtual),
-                      ('status_split', resource.status), ('generation', resource.generation)):
+                      ('status_split', resource.status), ('generation', resource.generation),
+                      ('generation_annotations', resource.generation_annotations),
+                      ('idle', resource.idle)):
     if value:
       parts.append('.%s = true' % name)
   parts.append('.storage_group = %s, .storage_version = %s' %

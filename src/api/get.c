@@ -1,5 +1,7 @@
 // GET of one object, from the cache.
 
+#include "api/output.h"
+#include "api/scale.h"
 #include "api/server.h"
 #include "api/verbs.h"
 
@@ -10,7 +12,13 @@ static void respond(ApiRequest *request, void *user, int error) {
     }
     CachedObject *object =
         cache_get(request->served->cache, request_namespace(request), request->info.name);
-    if (object)
+    const ScaleView *scale = scale_view(request);
+    if (object && scale)
+        request_object(request, 200, &scale->served,
+                       scale_show(request->arena, scale,
+                                  output_from_storage(request->arena, request->served,
+                                                      object_decode(request->arena, object))));
+    else if (object)
         request_cached(request, 200, object);
     else
         request_status(request, request_not_found(request, request->info.name));

@@ -106,7 +106,7 @@ static CachedObject *assemble(Arena *scratch, const ServedResource *served, Str 
     measure(&layout, text, uid);
     Str *fields = arena_array_of(scratch, Str, storage->n_selectable + 1);
     for (size_t i = 0; i < storage->n_selectable; i++) {
-        fields[i] = field_text(scratch, field_value(scratch, tree, storage->fields[i]),
+        fields[i] = field_text(scratch, field_value(scratch, tree, resource_field_path(storage, i)),
                                served->field_zeros[i]);
         measure(&layout, text, fields[i]);
     }

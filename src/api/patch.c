@@ -127,7 +127,7 @@ static Value *apply(Update *update, const Value *current, const ApiStatus **ret_
     ApiRequest *request = update->request;
     Arena *arena = request->arena;
     Patch *patch = update->state;
-    const Resource *resource = request->served->resource;
+    const Resource *resource = update_sent_resource(request);
     Value *patched = NULL;
     Str message = STR("");
     int r = patch->type == PATCH_TYPE_JSON
@@ -274,6 +274,9 @@ void verb_patch(ApiRequest *request) {
         request_status(request, refused);
         return;
     }
+    const ScaleView *scale = scale_view(request);
+    if (applies && scale)
+        patch->patch = scale_config(request->arena, scale, request->served->resource, patch->patch);
     Update *update = arena_new_of(request->arena, Update);
     update->request = request;
     update->transform = applies ? apply_config : apply;

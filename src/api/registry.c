@@ -46,7 +46,7 @@ static Str zero_of_path(const Type *type, Str path) {
 static const Str *field_zeros(Arena *arena, const Resource *storage) {
     Str *zeros = arena_array_of(arena, Str, storage->n_selectable ? storage->n_selectable : 1);
     for (size_t i = 0; i < storage->n_selectable; i++)
-        zeros[i] = zero_of_path(storage->type, storage->fields[i]);
+        zeros[i] = zero_of_path(storage->type, resource_field_path(storage, i));
     return zeros;
 }
 

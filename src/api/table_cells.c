@@ -63,11 +63,6 @@ static Value *or_unknown(const CellInput *input) {
     return cell_string(input, text.len ? text : STR("<unknown>"));
 }
 
-static Value *or_unset(const CellInput *input) {
-    Str text = cell_text(input);
-    return cell_string(input, text.len ? text : STR("<unset>"));
-}
-
 static Value *boolean(const CellInput *input) {
     return value_new_bool(input->arena, input->field && input->field->kind == VALUE_BOOL &&
                                             input->field->boolean);
@@ -343,7 +338,6 @@ CellFunction table_cell_function(Str name) {
         {STR("age"), age},
         {STR("or_none"), or_none},
         {STR("or_unknown"), or_unknown},
-        {STR("or_unset"), or_unset},
         {STR("bool"), boolean},
         {STR("joined"), joined},
         {STR("count"), counted},
@@ -377,5 +371,7 @@ CellFunction table_cell_function(Str name) {
     CellFunction function = cell_find(table, sizeof table / sizeof *table, name);
     if (!function)
         function = table_storage_cell(name);
+    if (!function)
+        function = table_workload_cell(name);
     return function ? function : table_cluster_cell(name);
 }

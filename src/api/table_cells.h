@@ -20,6 +20,7 @@ typedef struct CellEntry {
 CellFunction cell_find(const CellEntry *table, size_t n, Str name); // NULL when absent
 CellFunction table_storage_cell(Str name);                          // table_storage.c
 CellFunction table_cluster_cell(Str name);                          // table_cluster.c
+CellFunction table_workload_cell(Str name);                         // table_workload.c
 
 Value *cell_string(const CellInput *input, Str text); // NULL text becomes ""
 Value *cell_age(const CellInput *input, Str time);    // "<unknown>" when there is no time

@@ -20,6 +20,15 @@ static void refuse(Update *update, const ApiStatus *status) {
     request_status(update->request, status);
 }
 
+static void answer(Update *update, int code, Value *object) {
+    ApiRequest *request = update->request;
+    if (update->scale)
+        request_object(request, code, &update->scale->served,
+                       scale_show(request->arena, update->scale, object));
+    else
+        request_object(request, code, request->served, object);
+}
+
 static ApiStatus *conflict(const Update *update, Str why) {
     const RequestInfo *info = &update->request->info;
     return status_conflict(update->request->arena, info->group, info->resource, info->name, why);
@@ -86,7 +95,11 @@ static bool is_core(const ApiRequest *request, const char *plural) {
 
 static void set_generation(Update *update) {
     const Resource *resource = update->request->served->resource;
-    if (!resource->generation || !meta_spec_changed(update->object, update->old))
+    bool changed = meta_spec_changed(update->object, update->old) ||
+                   (resource->generation_annotations &&
+                    !value_equal(value_at(update->object, "metadata.annotations"),
+                                 value_at(update->old, "metadata.annotations")));
+    if (!resource->generation || !changed)
         return;
     Value *metadata = meta_of(update->request->arena, update->object);
     value_set_int(update->request->arena, metadata, STR("generation"),
@@ -150,16 +163,19 @@ static void stored(ApiRequest *request, void *user, int error, const StoreResult
     } else if (error) {
         refuse(update, request_store_error(request, error));
     } else {
+        const ScaleView *scale = update->scale;
         write_keep(request, request->served, update->object, update->old);
         admission_tell(&update->admission);
-        write_answer(request, update->creating ? 201 : 200, request->served, update->object,
+        write_answer(request, update->creating ? 201 : 200,
+                     scale ? &scale->served : request->served,
+                     scale ? scale_show(request->arena, scale, update->object) : update->object,
                      result->revision);
     }
 }
 
 static void gone(ApiRequest *request, void *user, int error) {
     Update *update = user;
-    request_object(request, 200, request->served, update->object);
+    answer(update, 200, update->object);
 }
 
 static void removed(ApiRequest *request, void *user, int error, const StoreResult *result) {
@@ -177,11 +193,11 @@ static void store(Update *update) {
     const ServedResource *served = request->served;
     const ApiStatus *status = NULL;
     if (update->old && meta_same(request->arena, update->object, update->old)) {
-        request_object(request, 200, served, update->old); // nothing to write
+        answer(update, 200, update->old); // nothing to write
         return;
     }
     if (request->dry_run) {
-        request_object(request, update->creating ? 201 : 200, served, update->object);
+        answer(update, update->creating ? 201 : 200, update->object);
         return;
     }
     Str namespace_ = request_namespace(request);
@@ -257,7 +273,8 @@ static void prepare_update(Update *update) {
     Arena *arena = request->arena;
     meta_set_revision(arena, update->object, update->current->revision);
     split_status(update);
-    if (resource->rules && resource->rules->prepare && !request->info.subresource.len)
+    bool whole = !request->info.subresource.len || update->scale;
+    if (resource->rules && resource->rules->prepare && whole)
         resource->rules->prepare(arena, update->object, update->old);
     const SubresourceRules *own = schema_subresource_rules(resource, request->info.subresource);
     if (own)
@@ -276,8 +293,18 @@ static void mutated(ApiRequest *request, void *user, const ApiStatus *refusal) {
         refuse(update, refusal);
         return;
     }
-    meta_unique_owners(request, update->object, true);
     const ApiStatus *refused = NULL;
+    if (update->scale) {
+        refused = scale_validate(request->arena, update->scale, update->sent);
+        scale_take(request->arena, update->scale, update->object, update->sent);
+        if (!update->applies)
+            write_track(request, request->served, update->old, update->object);
+    }
+    meta_unique_owners(request, update->object, true);
+    if (refused) {
+        refuse(update, refused);
+        return;
+    }
     if (update->creating) {
         schema_default(request->arena, request->served->resource, update->object);
         refused = authz_check_escalation(request, update->object, NULL);
@@ -302,10 +329,10 @@ static ApiStatus *check_identity(Update *update) {
     ApiRequest *request = update->request;
     Arena *arena = request->arena;
     const RequestInfo *info = &request->info;
-    ApiStatus *refused = meta_match_namespace(arena, update->object, request_namespace(request));
+    ApiStatus *refused = meta_match_namespace(arena, update->sent, request_namespace(request));
     if (refused)
         return refused;
-    Str name = meta_name(update->object);
+    Str name = meta_name(update->sent);
     if (!name.len)
         return status_bad_request(arena,
                                   arena_printf(arena,
@@ -318,7 +345,7 @@ static ApiStatus *check_identity(Update *update) {
                                 "the name of the object (%.*s) does not match the name on the "
                                 "URL (%.*s)",
                                 STR_ARG(name), STR_ARG(info->name)));
-    Str uid = meta_uid(update->object);
+    Str uid = meta_uid(update->sent);
     if (!uid.len)
         return NULL;
     if (!update->current)
@@ -350,6 +377,16 @@ static ApiStatus *check_create(Update *update) {
     return NULL;
 }
 
+// What the client asks for, and the object that it makes.
+static void transform(Update *update, const Value *old, const ApiStatus **ret_refusal) {
+    Arena *arena = update->request->arena;
+    bool whole = !update->scale || update->applies;
+    update->sent = update->transform(update, whole ? update->old : old, ret_refusal);
+    update->object = whole ? update->sent : value_copy(arena, update->old);
+    if (update->scale && update->applies && !*ret_refusal)
+        update->sent = scale_show(arena, update->scale, update->object);
+}
+
 static void drop_object(void *object) {
     object_unref(object);
 }
@@ -368,15 +405,18 @@ static void attempt(Update *update) {
                       ? output_from_storage(arena, served, object_decode(arena, update->current))
                       : NULL;
     const ApiStatus *refused = update->creating ? check_create(update) : NULL;
+    const Value *old = update->old;
+    if (!refused && update->scale)
+        old = scale_show(arena, update->scale, update->old);
     if (!refused)
-        update->object = update->transform(update, update->old, &refused);
+        transform(update, old, &refused);
     if (!refused)
         refused = check_identity(update);
     if (refused) {
         refuse(update, refused);
         return;
     }
-    if (!update->applies)
+    if (!update->applies && !update->scale)
         write_track(request, served, update->old, update->object);
     bool is_namespace = is_core(request, "namespaces");
     update->admission = (Admission){
@@ -386,13 +426,19 @@ static void attempt(Update *update) {
         .subresource = request->info.subresource,
         .namespace_ = is_namespace ? request->info.name : request->info.namespace_,
         .name = request->info.name,
-        .object = update->object,
-        .old = update->old,
+        .object = update->sent,
+        .old = update->scale ? (Value *)old : update->old,
     };
     admission_mutate(&update->admission, mutated, update);
 }
 
+const Resource *update_sent_resource(const ApiRequest *request) {
+    const ScaleView *scale = scale_view(request);
+    return scale ? &scale->resource : request->served->resource;
+}
+
 void update_run(Update *update) {
+    update->scale = scale_view(update->request);
     attempt(update);
 }
 
@@ -404,7 +450,8 @@ static Value *replace(Update *update, const Value *current, const ApiStatus **re
 
 void verb_update(ApiRequest *request) {
     Value *object = NULL;
-    DecodeTarget target = decode_target(request->served->resource);
+    const Resource *resource = update_sent_resource(request);
+    DecodeTarget target = decode_target(resource);
     ApiStatus *refused = request_write_options(request, STR("UpdateOptions"));
     if (!refused)
         refused = decode_body(request, &target, &object);
@@ -414,7 +461,7 @@ void verb_update(ApiRequest *request) {
     }
     meta_of(request->arena, object);
     meta_unique_owners(request, object, false);
-    schema_default(request->arena, request->served->resource, object);
+    schema_default(request->arena, resource, object);
     Update *update = arena_new_of(request->arena, Update);
     update->request = request;
     update->transform = replace;

@@ -61,6 +61,11 @@ ApiStatus *write_validate(ApiRequest *request, const ServedResource *served, con
     if (errors.n)
         return status_invalid(request->arena, resource->group, resource->kind, meta_name(object),
                               &errors);
+    if (!old && resource->idle)
+        request_warn(request, arena_printf(request->arena,
+                                           "nothing acts on objects of kind %.*s yet: this one is "
+                                           "kept, and that is all",
+                                           STR_ARG(resource->kind)));
     ValuePaths warnings = {0};
     if (resource->rules && resource->rules->warn && !(old && resource->rules->warn_on_create))
         resource->rules->warn(request->arena, object, &warnings);
@@ -141,6 +146,7 @@ static const Strategy strategies[] = {
     {"", "services", true, true},
     {"coordination.k8s.io", "leases", true, false},
     {"events.k8s.io", "events", true, true},
+    {"policy", "poddisruptionbudgets", false, false},
     {"rbac.authorization.k8s.io", "clusterrolebindings", true, true},
     {"rbac.authorization.k8s.io", "clusterroles", true, true},
     {"rbac.authorization.k8s.io", "rolebindings", true, true},

@@ -1,5 +1,6 @@
 #pragma once
-// Label and field selectors, as strings (kubectl -l, --field-selector) and as LabelSelector objects.
+// Label and field selectors, as strings (kubectl -l, --field-selector) and as LabelSelector
+// objects.
 
 #include "schema/value.h"
 
@@ -8,11 +9,16 @@ typedef struct Selector Selector; // in an arena; immutable
 // "a=b,c!=d,e in (f,g),!h,i,j>5". Returns 0 or -EINVAL with *ret_message as labels.Parse words it.
 int selector_parse(Arena *arena, Str text, Selector **ret, Str *ret_message)
     __attribute__((warn_unused_result));
-// A metav1.LabelSelector (matchLabels, matchExpressions); NULL matches nothing, an empty one everything.
+// A metav1.LabelSelector (matchLabels, matchExpressions); NULL matches nothing, an empty one
+// everything.
 int selector_from_value(Arena *arena, const Value *label_selector, Selector **ret, Str *ret_message)
     __attribute__((warn_unused_result));
 // The plain map of a Service or ReplicationController.
 Selector *selector_from_map(Arena *arena, const Value *map);
+// A LabelSelector as a string, its terms ordered by key: "a=b,c in (d,e),!f"; "" for NULL and for
+// an empty one. The same of a plain map of labels.
+Str selector_string(Arena *arena, const Value *label_selector);
+Str selector_map_string(Arena *arena, const Value *labels);
 bool selector_matches(const Selector *selector, const Value *labels); // labels: object or NULL
 bool selector_is_everything(const Selector *selector);
 

@@ -103,12 +103,18 @@ enum { // verbs, as bits
     VERB_ALL = 255,
 };
 
+typedef struct ScalePaths { // dotted paths in the object, for the subresource `scale`
+    Str spec_replicas, status_replicas;
+    Str selector; // a LabelSelector, a map of labels or a string; empty: there is none
+} ScalePaths;
+
 typedef struct Subresource {
     Str name;         // "status", "log", "exec"
     Str kind;         // "Pod", "PodExecOptions", "Eviction"
     Str group, version; // of that kind; "" group with version set when it differs from the parent's
     const Type *type; // NULL when it takes no body
     unsigned verbs;
+    const ScalePaths *scale; // NULL unless it is the scale of the object
 } Subresource;
 
 typedef struct Resource {
@@ -119,6 +125,7 @@ typedef struct Resource {
     const Str *short_names;  // n_short
     const Str *categories;   // n_categories
     const Str *fields;       // selectable besides metadata.name and metadata.namespace; n_selectable
+    const Str *field_paths;  // where they are, as many; NULL: where they say
     const Column *columns;   // n_columns
     const Subresource *subresources; // n_subresources
     unsigned verbs;
@@ -127,9 +134,15 @@ typedef struct Resource {
     bool stored;          // false: a virtual kind (TokenReview, SubjectAccessReview, Binding)
     bool status_split;    // has a status subresource: main writes don't touch status, and the reverse
     bool generation;      // metadata.generation counts changes of anything but metadata and status
+    bool generation_annotations; // and of annotations
+    bool idle;            // served, but nothing acts on it yet: whoever makes one is warned
     Str storage_group, storage_version; // where it is stored; both empty unless another version is (events)
     const struct ResourceRules *rules;  // see schema/check.h; NULL when none
 } Resource;
+
+static inline Str resource_field_path(const Resource *resource, size_t index) {
+    return resource->field_paths ? resource->field_paths[index] : resource->fields[index];
+}
 
 // Every built-in resource, ordered by group priority and version as discovery shows them, and every
 // built-in type, for OpenAPI. Generated from kinds/ (kinds_dep).

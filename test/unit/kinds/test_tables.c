@@ -116,7 +116,7 @@ static void check_resource(const Resource *resource) {
             check_path(resource, column->path);
     }
     for (size_t i = 0; i < resource->n_selectable; i++) {
-        const Field *field = check_path(resource, resource->fields[i].ptr);
+        const Field *field = check_path(resource, resource_field_path(resource, i).ptr);
         assert_true(field->kind != FIELD_OBJECT || field->shape == SHAPE_LIST);
     }
     for (size_t i = 0; i < resource->n_subresources; i++)

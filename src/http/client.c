@@ -22,6 +22,7 @@ struct NetClient {
     List transports, waiting;
     List dials;
     size_t n_transports;
+    bool http2;      // known to be spoken without TLS
     bool http1_only; // the server was asked and speaks no HTTP/2
 };
 
@@ -49,6 +50,11 @@ void net_call_head(NetCall *call, int status, const HttpHeader *headers, size_t 
     loop_timer_stop(&call->timer);
     if (call->base.events.on_head)
         call->base.events.on_head(call->base.user, status, headers, n);
+}
+
+void net_call_trailers(NetCall *call, const HttpHeader *headers, size_t n) {
+    if (call->base.events.on_trailers)
+        call->base.events.on_trailers(call->base.user, headers, n);
 }
 
 void net_call_data(NetCall *call, Str data) {
@@ -242,7 +248,8 @@ static void dial(NetClient *client, bool http1) {
 // One connection that speaks HTTP/2 serves all calls; until that is known to be refused one dial is
 // enough.
 static bool may_share(const NetClient *client) {
-    return client->tls && tls_context_offers_http2(client->tls) && !client->http1_only;
+    return client->http2 ||
+           (client->tls && tls_context_offers_http2(client->tls) && !client->http1_only);
 }
 
 static size_t count_dials(const NetClient *client, bool http1) {
@@ -313,6 +320,7 @@ static void on_dialed(void *user, Stream *stream, int error, bool http2) {
         fail_waiting(client, http1, error);
         return;
     }
+    http2 = http2 || (client->http2 && !http1);
     if (!http1 && client->tls && !http2)
         client->http1_only = true;
     Transport *transport =
@@ -370,6 +378,7 @@ int http_client_new(const HttpClientConfig *config, HttpClient **ret) {
     client->authority = make_authority(config, client->host);
     client->port = config->port;
     client->tls = config->tls ? tls_context_ref(config->tls) : NULL;
+    client->http2 = config->http2 && !config->tls;
     client->dial = config->dial;
     client->dial_user = config->dial_user;
     list_init(&client->transports);

@@ -12,6 +12,8 @@ typedef struct HttpCallEvents {
     // Interim 1xx answers are not shown. Headers are valid during the call.
     void (*on_head)(void *user, int status, const HttpHeader *headers, size_t n);
     void (*on_data)(void *user, Str data);
+    // Header fields behind the body, of HTTP/2 alone; may be NULL. Valid during the call.
+    void (*on_trailers)(void *user, const HttpHeader *headers, size_t n);
     // Last, once: 0 when the answer is complete, else negative errno with a message for people. The
     // call is gone.
     void (*on_done)(void *user, int error, Str message);
@@ -40,6 +42,7 @@ typedef struct HttpClientConfig {
     Str host; // for connecting and the Host header
     uint16_t port;
     TlsContext *tls; // NULL: plain
+    bool http2;      // plain connections begin with HTTP/2, which the server is known to speak (gRPC)
     HttpDial dial;   // NULL: TCP
     void *dial_user;
 } HttpClientConfig;

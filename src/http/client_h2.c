@@ -185,8 +185,8 @@ static Exchange *exchange_of(nghttp2_session *session, int32_t id) {
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
     Exchange *x = exchange_of(session, frame->hd.stream_id);
-    if (x && !x->answered)
-        x->n_headers = x->head_size = 0; // an interim answer came before
+    if (x) // an interim answer came before, or the head of which these are the trailers
+        x->n_headers = x->head_size = 0;
     return 0;
 }
 
@@ -194,13 +194,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user) {
     Exchange *x = exchange_of(session, frame->hd.stream_id);
-    if (!x || !x->call || x->answered)
+    if (!x || !x->call)
         return 0;
     Str key = str_of(name, name_len), text = str_of(value, value_len);
     x->head_size += name_len + value_len + 32;
     if (x->head_size > MAX_ANSWER_HEAD)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (str_eq(key, STR(":status"))) {
+    if (!x->answered && str_eq(key, STR(":status"))) {
         uint64_t status;
         x->status = str_to_u64(text, &status) == 0 && status < 1000 ? (int)status : 0;
         return 0;
@@ -214,6 +214,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     x->headers[x->n_headers++] = (HttpHeader){arena_str(arena, key), arena_str(arena, text)};
     return 0;
+}
+
+static void answer_head(Exchange *x) {
+    x->answered = true;
+    net_call_head(x->call, x->status, x->headers, x->n_headers);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
@@ -230,10 +235,12 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     Exchange *x = exchange_of(session, frame->hd.stream_id);
-    if (!x || !x->call || x->answered || x->status < 200)
+    if (!x || !x->call || x->status < 200)
         return 0;
-    x->answered = true;
-    net_call_head(x->call, x->status, x->headers, x->n_headers);
+    if (x->answered)
+        net_call_trailers(x->call, x->headers, x->n_headers);
+    else
+        answer_head(x);
     return verdict(t);
 }
 

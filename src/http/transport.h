@@ -49,6 +49,7 @@ void transport_ready(Transport *transport);
 // net_call_interrupted() the caller must not touch call or transport before it has made sure that
 // they live (`destroyed` flags).
 void net_call_head(NetCall *call, int status, const HttpHeader *headers, size_t n);
+void net_call_trailers(NetCall *call, const HttpHeader *headers, size_t n);
 void net_call_data(NetCall *call, Str data);
 void net_call_done(NetCall *call, int error, Str message);
 void net_call_upgraded(NetCall *call, Stream *stream, const HttpHeader *headers, size_t n);

@@ -9,7 +9,9 @@
 
 #include "base/buf.h"
 #include "base/memory.h"
+#include "base/time.h"
 #include "http/client.h"
+#include "node/grpc_health.h"
 
 #define MAX_OUTPUT (10 * 1024) // as upstream's probes keep
 
@@ -25,11 +27,14 @@ struct Check {
     LoopTask deliver;
     LoopTimer timeout;
     bool decided, cancelled, exec_running;
+    Str command; // its words, for people
     // HTTP
     HttpClient *client;
     Str url;
     int status;
     Buf body;
+    GrpcAnswer grpc;
+    void (*expired)(struct Check *check);
     // TCP
     int fd;
     LoopFd *watch;
@@ -96,8 +101,7 @@ static void on_exec(void *user, int error, int exit_code, Str output) {
     }
     if (error == -ETIMEDOUT)
         decide(check, CHECK_FAILURE,
-               arena_printf(check->arena, "command timed out after %llds",
-                            (long long)(check->timeout_ns / NSEC_PER_SEC)));
+               arena_printf(check->arena, "command \"%.*s\" timed out", STR_ARG(check->command)));
     else if (error)
         decide(check, CHECK_ERROR, output.len ? output : str_from(strerror(-error)));
     else
@@ -109,6 +113,7 @@ static void start_exec(Check *check, const ExecAction *action, Str container_id)
     Str *argv = arena_array_of(check->arena, Str, action->command.len + 1);
     for (size_t i = 0; i < action->command.len; i++)
         argv[i] = arena_str(check->arena, action->command.items[i]);
+    check->command = arena_concat(check->arena, argv, action->command.len, STR(" "));
     check->exec_running = true;
     runtime->ops->exec_sync(runtime, arena_str(check->arena, container_id), argv,
                             action->command.len, check->timeout_ns, MAX_OUTPUT, on_exec, check);
@@ -186,6 +191,10 @@ static void on_done(void *user, int error, Str message) {
                arena_printf(arena, "HTTP probe failed with statuscode: %d", check->status));
 }
 
+static void http_expired(Check *check) {
+    on_done(check, -ETIMEDOUT, STR_NONE);
+}
+
 static void start_http(Check *check, const CheckSpec *spec) {
     static const HttpCallEvents events = {
         .on_head = on_head, .on_data = on_data, .on_done = on_done};
@@ -227,10 +236,85 @@ static void start_http(Check *check, const CheckSpec *spec) {
     if (!has_accept)
         headers[n++] = (HttpHeader){STR("Accept"), STR("*/*")};
     check->body = BUF_INIT(MAX_OUTPUT);
+    check->expired = http_expired;
     HttpCallSpec call = {.method = STR("GET"),
                          .target = path,
                          .headers = headers,
                          .n_headers = n,
+                         .timeout_ns = check->timeout_ns};
+    http_call(check->client, &call, &events, check);
+}
+
+// gRPC
+// -------------------------------------------------------------------------------------------------
+
+static void on_grpc_head(void *user, int status, const HttpHeader *headers, size_t n) {
+    Check *check = user;
+    check->status = status;
+    grpc_answer_read(&check->grpc, check->arena, headers, n);
+}
+
+static void on_grpc_trailers(void *user, const HttpHeader *headers, size_t n) {
+    Check *check = user;
+    grpc_answer_read(&check->grpc, check->arena, headers, n);
+}
+
+static void grpc_expired(Check *check) {
+    decide(check, CHECK_FAILURE,
+           arena_printf(check->arena, "timeout: health rpc did not complete within %.*s",
+                        STR_ARG(time_go_duration(check->arena, check->timeout_ns))));
+}
+
+static void on_grpc_done(void *user, int error, Str message) {
+    Check *check = user;
+    Arena *arena = check->arena;
+    if (error == -ETIMEDOUT) {
+        grpc_expired(check);
+        return;
+    }
+    if (error && !check->status) {
+        Str why = dial_error(arena, check->address, error);
+        decide(
+            check, CHECK_FAILURE,
+            arena_printf(arena,
+                         "error: failed to connect service at \"%.*s\": connection error: desc = "
+                         "\"transport: Error while dialing: %.*s\"",
+                         STR_ARG(check->address), STR_ARG(why)));
+        return;
+    }
+    Str text;
+    bool good =
+        grpc_health_judge(arena, &check->grpc, check->status, buf_view(&check->body), &text);
+    decide(check, good ? CHECK_SUCCESS : CHECK_FAILURE, text);
+}
+
+static void start_grpc(Check *check, const CheckSpec *spec) {
+    static const HttpCallEvents events = {.on_head = on_grpc_head,
+                                          .on_data = on_data,
+                                          .on_trailers = on_grpc_trailers,
+                                          .on_done = on_grpc_done};
+    const HttpHeader headers[] = {{STR("Content-Type"), STR("application/grpc")},
+                                  {STR("TE"), STR("trailers")},
+                                  {STR("User-Agent"), spec->user_agent}};
+    uint16_t port = (uint16_t)spec->grpc->port;
+    check->address = arena_printf(check->arena, "%.*s:%u", STR_ARG(spec->pod_ip), port);
+    check->grpc.status = -1;
+    check->expired = grpc_expired;
+    int error = http_client_new(
+        &(HttpClientConfig){
+            .loop = check->agent->loop, .host = spec->pod_ip, .port = port, .http2 = true},
+        &check->client);
+    if (error) {
+        decide(check, CHECK_ERROR, str_from(strerror(-error)));
+        return;
+    }
+    check->body = BUF_INIT(MAX_OUTPUT);
+    _bytes_unref_ Bytes *body = grpc_health_request(spec->grpc->service);
+    HttpCallSpec call = {.method = STR("POST"),
+                         .target = STR(GRPC_HEALTH_PATH),
+                         .headers = headers,
+                         .n_headers = 3,
+                         .body = body,
                          .timeout_ns = check->timeout_ns};
     http_call(check->client, &call, &events, check);
 }
@@ -282,8 +366,8 @@ static void start_tcp(Check *check, const CheckSpec *spec) {
 
 static void on_timeout(void *user) {
     Check *check = user;
-    if (check->url.ptr)
-        on_done(check, -ETIMEDOUT, STR_NONE);
+    if (check->expired)
+        check->expired(check);
     else
         decide(check, CHECK_FAILURE, dial_error(check->arena, check->address, -ETIMEDOUT));
 }
@@ -307,9 +391,9 @@ Check *check_start(const CheckSpec *spec,
         start_http(check, spec);
     else if (spec->tcp_socket)
         start_tcp(check, spec);
+    else if (spec->grpc)
+        start_grpc(check, spec);
     else
-        decide(check, CHECK_ERROR,
-               spec->grpc ? STR("gRPC probes are not supported yet")
-                          : STR("missing probe handler"));
+        decide(check, CHECK_ERROR, STR("missing probe handler"));
     return check;
 }

@@ -209,13 +209,6 @@ void crun_container_gone(CrunContainer *container) {
 
 // ---- start
 
-typedef struct Start {
-    CrunRuntime *runtime;
-    CrunContainer *container;
-    RuntimeDone done;
-    void *user;
-} Start;
-
 static Str program_message(Arena *arena, const SpawnResult *result, const char *what) {
     Str said = str_trim(result->stderr_data);
     if (result->error)
@@ -225,28 +218,55 @@ static Str program_message(Arena *arena, const SpawnResult *result, const char *
     return said.len ? arena_str(arena, said) : arena_printf(arena, "%s failed", what);
 }
 
-static void on_started(void *user, const SpawnResult *result) {
-    Start *start = user;
-    if (!crun_idle(start->runtime)) {
-        free(start);
-        return;
-    }
-    CrunContainer *container = start->container;
-    _arena_free_ Arena *arena = arena_new();
+static void on_released(void *user, int error, Str message) {
+    CrunContainer *container = user;
     container->starting = false;
-    bool good = !result->error && WIFEXITED(result->status) && WEXITSTATUS(result->status) == 0;
-    if (good) {
+    if (!error) {
         container->started = true;
         container->view.state = CONTAINER_RUNNING;
         container->view.started_at = loop_wall(container->runtime->base.loop);
         crun_container_save(container);
-        start->done(start->user, 0, STR(""));
-    } else {
-        start->done(start->user, -EIO, program_message(arena, result, "crun start"));
     }
-    free(start);
+    container->on_start(container->start_user, error, message);
     if (container->conmon_gone)
         crun_container_gone(container);
+}
+
+static void on_started(void *user, const SpawnResult *result) {
+    CrunContainer *container = user;
+    if (!crun_idle(container->runtime))
+        return;
+    _arena_free_ Arena *arena = arena_new();
+    bool good = !result->error && WIFEXITED(result->status) && WEXITSTATUS(result->status) == 0;
+    on_released(container, good ? 0 : -EIO,
+                good ? STR("") : program_message(arena, result, "crun start"));
+}
+
+static Str start_fifo(const CrunContainer *container, Arena *arena) {
+    Str directory = crun_path(container->runtime, arena, "crun", container->view.id);
+    return arena_printf(arena, "%s/exec.fifo", directory.ptr);
+}
+
+bool crun_container_was_started(const CrunContainer *container) {
+    _arena_free_ Arena *arena = arena_new();
+    return access(start_fifo(container, arena).ptr, F_OK) < 0 && errno == ENOENT;
+}
+
+// What "crun start" does for a container that has no hooks, without a process for it: its first
+// process, still crun, waits for a byte from this fifo before it executes the container's program.
+// https://github.com/containers/crun, libcrun_status_write_exec_fifo()
+static int release(const CrunContainer *container) {
+    _arena_free_ Arena *arena = arena_new();
+    Str path = start_fifo(container, arena);
+    struct stat info;
+    int fd = open(path.ptr, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = fstat(fd, &info) < 0 ? -errno : S_ISFIFO(info.st_mode) ? 0 : -EINVAL;
+    if (!error && (unlink(path.ptr) < 0 || write(fd, "", 1) != 1))
+        error = -errno;
+    close(fd);
+    return error;
 }
 
 void crun_start_container(Runtime *base, Str id, RuntimeDone done, void *user) {
@@ -260,16 +280,21 @@ void crun_start_container(Runtime *base, Str id, RuntimeDone done, void *user) {
         crun_reply(runtime, done, user, -EINVAL, STR("the container is not in state created"));
         return;
     }
+    container->starting = true;
+    container->on_start = done;
+    container->start_user = user;
+    if (release(container) == 0) {
+        crun_reply(runtime, on_released, container, 0, STR(""));
+        return;
+    }
+    // Its process has ended, or this crun waits for something else: crun itself knows.
     _arena_free_ Arena *arena = arena_new();
     size_t n;
     const char **argv = crun_arguments(runtime, arena, "start", 1, &n);
     argv[n] = container->view.id.ptr;
-    Start *start = memory_new(Start);
-    *start = (Start){.runtime = runtime, .container = container, .done = done, .user = user};
-    container->starting = true;
     crun_busy(runtime);
     SpawnSpec spec = {.argv = argv};
-    spawn_run(base->loop, &spec, STR_NONE, CRUN_OUTPUT_MAX, CRUN_TIMEOUT_NS, on_started, start);
+    spawn_run(base->loop, &spec, STR_NONE, CRUN_OUTPUT_MAX, CRUN_TIMEOUT_NS, on_started, container);
 }
 
 // ---- stop

@@ -58,7 +58,9 @@ typedef struct CrunContainer {
     ProcessWatch *watch; // or when it was adopted
     bool creating, starting, conmon_gone, collecting, removing, started;
     struct ContainerCreation *creation; // while creating
-    LoopTimer stop_timer;               // SIGKILL when it comes
+    RuntimeDone on_start;               // while starting
+    void *start_user;
+    LoopTimer stop_timer; // SIGKILL when it comes
     List exit_waiters, remove_waiters;
 } CrunContainer;
 
@@ -128,6 +130,8 @@ void crun_creation_free(struct ContainerCreation *creation);
 // conmon has ended (from its exit, from recovery).
 void crun_container_gone(CrunContainer *container);
 void crun_start_container(Runtime *runtime, Str id, RuntimeDone done, void *user);
+// Whether one in state created runs its program in fact, and we died before we noted it.
+bool crun_container_was_started(const CrunContainer *container);
 void crun_stop_container(Runtime *runtime, Str id, int signal, int64_t grace_ns, RuntimeDone done,
                          void *user);
 void crun_remove_container(Runtime *runtime, Str id, RuntimeDone done, void *user);

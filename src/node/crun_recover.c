@@ -202,6 +202,13 @@ static void recover_work(CrunJob *job) {
 static void adopt_container(CrunRuntime *runtime, const Record *record) {
     CrunContainer *container = crun_container_new(runtime);
     crun_container_load(container, record);
+    if (container->view.state == CONTAINER_CREATED && crun_container_was_started(container)) {
+        container->started = true;
+        container->view.state = CONTAINER_RUNNING;
+        container->view.started_at = loop_wall(runtime->base.loop);
+        if (!runtime->observe)
+            crun_container_save(container);
+    }
     map_put(runtime->containers, container->view.id, container);
 }
 

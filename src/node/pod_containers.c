@@ -1,6 +1,7 @@
 // The containers of one pod: which is started, started again, waited for.
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -126,10 +127,10 @@ static void stop_probes(Slot *slot) {
 void slot_exited(Slot *slot, const RuntimeContainer *container) {
     if (!slot->current.exists || !str_eq(str_from(slot->current.id), container->id))
         return;
-    bool first = slot->current.state != CONTAINER_EXITED;
-    attempt_update(&slot->current, container);
-    if (first)
+    if (slot->current.state != CONTAINER_EXITED) { // else its start failed, which says more
+        attempt_update(&slot->current, container);
         read_message(slot, &slot->current);
+    }
     stop_probes(slot);
     slot->ready = slot->started = false;
     slot->post_start_done = false;
@@ -556,6 +557,9 @@ static void slot_step(Slot *slot) {
         slot->current.state = CONTAINER_EXITED;
         slot->current.exit_code = 128;
         slot->current.finished_at = loop_wall(slot->worker->agent->loop);
+        Runtime *runtime = slot->worker->agent->runtime;
+        runtime->ops->stop_container(runtime, str_from(slot->current.id), SIGKILL, 0, ignore_done,
+                                     NULL);
         if (slot->kind != SLOT_EPHEMERAL)
             restart(slot);
     } else if (slot->current.state == CONTAINER_RUNNING) {

@@ -396,6 +396,47 @@ static void test_recover(void **state) {
     assert_int_equal(count, 0);
 }
 
+static char *start_fifo(Str id) {
+    static char path[256];
+    snprintf(path, sizeof path, "%s/crun/%.*s/exec.fifo", world.run, STR_ARG(id));
+    return path;
+}
+
+static void test_recover_created(void **state) {
+    Str sandbox = run_sandbox();
+    Str argv[3];
+    ContainerSpec spec = shell_spec(sandbox, "sleep 100", argv);
+    Str waits = create(&spec);
+    Str runs = create(&spec);
+    world.runtime->ops->free(world.runtime);
+    int fd = open(start_fifo(runs), O_WRONLY | O_NONBLOCK); // as if we had died right after that
+    assert_int_equal(write(fd, "", 1), 1);
+    close(fd);
+    assert_int_equal(unlink(start_fifo(runs)), 0);
+    new_runtime();
+    assert_output(runs, "echo it runs", "it runs\n");
+    world.runtime->ops->start_container(world.runtime, runs, on_done, NULL);
+    await();
+    assert_int_equal(world.error, -EINVAL);
+    start(waits);
+    assert_output(waits, "echo it runs", "it runs\n");
+    remove_sandbox(sandbox);
+}
+
+// crun itself is asked when there is nobody behind its fifo.
+static void test_start_that_fails(void **state) {
+    Str sandbox = run_sandbox();
+    Str argv[3];
+    ContainerSpec spec = shell_spec(sandbox, "sleep 100", argv);
+    Str id = create(&spec);
+    assert_int_equal(unlink(start_fifo(id)), 0);
+    world.runtime->ops->start_container(world.runtime, id, on_done, NULL);
+    await();
+    assert_int_equal(world.error, -EIO);
+    assert_non_null(memmem(world.message.ptr, world.message.len, "exec.fifo", 9));
+    remove_sandbox(sandbox);
+}
+
 static void test_reboot(void **state) {
     Str sandbox = run_sandbox();
     Str id = run(sandbox, "exec sleep 100");
@@ -473,6 +514,8 @@ int main(void) {
         cmocka_unit_test(test_infra_death),
         cmocka_unit_test(test_conmon_death),
         cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover_created),
+        cmocka_unit_test(test_start_that_fails),
         cmocka_unit_test(test_reboot),
         cmocka_unit_test(test_timings),
         cmocka_unit_test(test_nothing_left),

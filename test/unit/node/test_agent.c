@@ -199,6 +199,19 @@ static void test_crash_loop(void **state) {
     assert_string_equal(text_at(world_get(f, "six"), "status.phase"), "Running");
 }
 
+// One that cannot be started counts as ended, and its process, which waits for that, goes.
+static void test_start_fails(void **state) {
+    Fixture *f = fixture(state);
+    fake_fail(f->runtime, FAKE_START_CONTAINER, 1, -EIO, STR("no start today"));
+    world_create(f, "seven", "}]}}");
+    harness_run(f->api, NSEC_PER_SEC);
+    const Value *status = container_status(f, "seven");
+    assert_non_null(value_at(status, "state.running"));
+    assert_int_equal(value_int_at(status, "restartCount", -1), 1);
+    assert_int_equal(value_int_at(status, "lastState.terminated.exitCode", -1), 128);
+    assert_true(world_has_event(f, "Error: no start today"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pod_runs, world_setup, world_teardown),
@@ -207,6 +220,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_termination_message, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_stop_at_any_time, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_crash_loop, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_start_fails, world_setup, world_teardown),
     };
     return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
 }

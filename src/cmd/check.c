@@ -1,10 +1,12 @@
 // `seapod check`: what a host needs for running pods, and how to get it.
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -62,6 +64,28 @@ static void check_programs(Check *check) {
                   helpers[i]);
 }
 
+static const char *v1_directory(Check *check, Str controllers) {
+    Str name = controllers;
+    if (str_starts_with(name, STR("name=")))
+        name = str_slice(name, 5, name.len);
+    return arena_printf(check->arena, "/sys/fs/cgroup/%.*s", STR_ARG(name)).ptr;
+}
+
+// Mounts a hierarchy, or says why it should be and how.
+static void want_v1(Check *check, Str name, const char *why) {
+    const char *directory = v1_directory(check, name);
+    bool named = str_starts_with(name, STR("name="));
+    const char *options =
+        arena_printf(check->arena, "%s%.*s", named ? "none," : "", STR_ARG(name)).ptr;
+    if (check->fix && (mkdir(directory, 0755) == 0 || errno == EEXIST) &&
+        mount("cgroup", directory, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) == 0) {
+        mended(check, "cgroup controller %.*s mounted as v1", STR_ARG(name));
+        return;
+    }
+    lacks(check, "%s: %.*s (mkdir -p %s && mount -t cgroup -o %s cgroup %s)", why, STR_ARG(name),
+          directory, options, directory);
+}
+
 // Where v1 and v2 are mounted side by side, crun wants every controller on one side: what the v2
 // tree still owns is mounted as v1 beside the others.
 static void check_hybrid(Check *check) {
@@ -74,16 +98,25 @@ static void check_hybrid(Check *check) {
         Str name = str_cut(&rest, ' ');
         if (!name.len)
             continue;
-        const char *controller = arena_cstr(check->arena, name);
-        const char *directory = arena_printf(check->arena, "/sys/fs/cgroup/%s", controller).ptr;
-        if (check->fix && (mkdir(directory, 0755) == 0 || errno == EEXIST) &&
-            mount("cgroup", directory, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, controller) == 0)
-            mended(check, "cgroup controller %s mounted as v1 (hybrid cgroups)", controller);
-        else
-            lacks(check,
-                  "cgroups are hybrid and v2 owns \"%s\", which crun refuses "
-                  "(mkdir -p %s && mount -t cgroup -o %s cgroup %s)",
-                  controller, directory, controller, directory);
+        want_v1(check, name, "cgroups are hybrid, and crun refuses what v2 owns");
+    }
+}
+
+// crun makes a group in every v1 hierarchy that a process is in, below /sys/fs/cgroup. One that is
+// not mounted there, as in a mount namespace made before it, leaves it writing to plain
+// directories.
+static void check_v1(Check *check) {
+    Str text;
+    if (cmd_read_file(check->arena, "/proc/self/cgroup", 65536, &text) != 0)
+        return;
+    while (text.ptr) { // "4:memory:/group"; v2 is "0::/group"
+        Str line = str_cut(&text, '\n');
+        str_cut(&line, ':');
+        Str name = str_cut(&line, ':');
+        struct statfs info;
+        if (name.len &&
+            (statfs(v1_directory(check, name), &info) != 0 || info.f_type != CGROUP_SUPER_MAGIC))
+            want_v1(check, name, "a cgroup hierarchy is not mounted");
     }
 }
 
@@ -95,6 +128,7 @@ static void check_cgroups(Check *check) {
         return;
     }
     check_hybrid(check);
+    check_v1(check);
 }
 
 // Not /proc/filesystems: a module that nobody has asked for yet is not there, and asking loads it.

@@ -1,5 +1,6 @@
 #include "agent_world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -201,7 +202,7 @@ static void test_crash_loop(void **state) {
 
 // One that cannot be started counts as ended, and its process, which waits for that, goes.
 static void test_start_fails(void **state) {
-    Fixture *f = fixture(state);
+    Fixture *f = world_of(state);
     fake_fail(f->runtime, FAKE_START_CONTAINER, 1, -EIO, STR("no start today"));
     world_create(f, "seven", "}]}}");
     harness_run(f->api, NSEC_PER_SEC);

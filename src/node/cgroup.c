@@ -25,6 +25,7 @@ struct CgroupHost {
     Hierarchy hierarchies[HIERARCHIES_MAX];
     size_t n;
     bool has_v1_controller;
+    unsigned references; // beside the first
 };
 
 static int read_file(const char *path, char *buffer, size_t size) {
@@ -149,8 +150,13 @@ int cgroup_host_new(CgroupHost **ret) {
     return result;
 }
 
+CgroupHost *cgroup_host_ref(CgroupHost *host) {
+    host->references++;
+    return host;
+}
+
 void cgroup_host_free(CgroupHost *host) {
-    if (host)
+    if (host && host->references-- == 0)
         arena_free(host->arena);
 }
 

@@ -17,6 +17,7 @@ typedef struct CgroupHost CgroupHost;
 // What is mounted, from /proc/self/mountinfo. -ENOENT when no hierarchy is.
 int cgroup_host_new(CgroupHost **ret) __attribute__((warn_unused_result));
 int cgroup_host_parse(Str mountinfo, CgroupHost **ret) __attribute__((warn_unused_result));
+CgroupHost *cgroup_host_ref(CgroupHost *host); // one more cgroup_host_free(); for one loop's use
 void cgroup_host_free(CgroupHost *host);
 int cgroup_version(const CgroupHost *host); // of the resource controllers: 1 (also hybrid) or 2
 bool cgroup_has_controller(const CgroupHost *host, Str controller); // "memory", "cpu", ...

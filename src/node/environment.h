@@ -51,11 +51,6 @@ int container_spec_build(NodeAgent *agent, Arena *arena, const ContainerInputs *
 // setHostnameAsFQDN), sysctls.
 int sandbox_spec_build(NodeAgent *agent, Arena *arena, const Pod *pod, SandboxSpec *ret,
                        Str *ret_message) __attribute__((warn_unused_result));
-// The pod's control group with the limits that follow from its containers (shares, quota and memory
-// where every container has a limit), made when missing. *ret_path for SandboxSpec.cgroup. Returns
-// 0 or negative errno.
-int pod_cgroup_make(NodeAgent *agent, Arena *arena, const Pod *pod, Str *ret_path)
-    __attribute__((warn_unused_result));
 // The container's termination message (terminationMessagePath and policy, at most 4096 bytes),
 // after it ended.
 Str termination_message(Arena *arena, const Container *container, Str files_directory,

@@ -86,7 +86,7 @@ struct PodWorker {
     int64_t sandbox_delay;                      // before the next try after a failure
     LoopTimer sandbox_retry, deadline;
     PodVolumes *volumes;
-    bool cgroup_made, volumes_gone, cleaning, clean;
+    bool cgroup_made, cgroup_going, volumes_gone, cleaning, clean;
     bool gone;     // not in the API any more
     bool deleting; // our final DELETE is under way or done
     bool ended;    // a terminal phase is decided: nothing is started any more
@@ -125,6 +125,13 @@ bool slot_will_restart(const Slot *slot);
 Str slot_log_path(Arena *arena, const Slot *slot, uint32_t attempt);
 EventTarget pod_event_target(PodWorker *worker, Arena *arena,
                              const Slot *slot); // slot NULL: the pod
+
+// pod_cgroup.c
+// The pod's control group with the limits that follow from its containers (shares, quota and memory
+// where every container has a limit), made when missing; `path` for SandboxSpec.cgroup.
+void pod_cgroup_make(PodWorker *worker, void (*done)(PodWorker *worker, int error, Str path));
+// -EBUSY: processes were left in it and have been killed; again, in a moment.
+void pod_cgroup_remove(PodWorker *worker, void (*done)(PodWorker *worker, int error, Str path));
 
 // pod_stop.c
 void pod_stop_step(PodWorker *worker); // towards: nothing runs, then nothing is left

@@ -175,24 +175,24 @@ static void on_cgroup_retry(void *user) {
     pod_sync(user);
 }
 
-static bool remove_cgroup(PodWorker *worker) {
-    if (!worker->cgroup_made)
-        return true;
-    _arena_free_ Arena *arena = arena_new();
-    for (PodQos qos = QOS_GUARANTEED; qos <= QOS_BEST_EFFORT; qos++) {
-        Str path = cgroup_pod_path(arena, worker->agent->config.cgroup_parent, qos, worker->uid);
-        if (cgroup_remove(worker->agent->cgroups, path) == -EBUSY) {
-            int killed = cgroup_kill(worker->agent->cgroups,
-                                     path); // a process that left its container's group
-            log_debug("node", "processes left in the pod's group", "pod=%.*s/%.*s killed=%d",
-                      STR_ARG(worker->namespace_), STR_ARG(worker->name), killed);
-            worker->deadline.fn = on_cgroup_retry;
-            loop_timer_start(&worker->deadline, CGROUP_RETRY);
-            return false;
-        }
+static void on_cgroup_gone(PodWorker *worker, int error, Str path) {
+    worker->cgroup_going = false;
+    if (error) {
+        worker->deadline.fn = on_cgroup_retry;
+        loop_timer_start(&worker->deadline, CGROUP_RETRY);
+        return;
     }
     worker->cgroup_made = false;
-    return true;
+    pod_sync(worker);
+}
+
+// True once it is gone.
+static bool remove_cgroup(PodWorker *worker) {
+    if (worker->cgroup_made && !worker->cgroup_going) {
+        worker->cgroup_going = true;
+        pod_cgroup_remove(worker, on_cgroup_gone);
+    }
+    return !worker->cgroup_made;
 }
 
 // The object

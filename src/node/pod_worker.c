@@ -106,14 +106,13 @@ static void on_sandbox(void *user, int error, Str message, const Sandbox *sandbo
         attach_network(worker);
 }
 
-static void start_sandbox(PodWorker *worker) {
+static void on_cgroup(PodWorker *worker, int error, Str path) {
     _arena_free_ Arena *arena = arena_new();
-    SandboxSpec spec = {
-        .pod_uid = worker->uid, .pod_name = worker->name, .pod_namespace = worker->namespace_};
+    SandboxSpec spec = {.pod_uid = worker->uid,
+                        .pod_name = worker->name,
+                        .pod_namespace = worker->namespace_,
+                        .cgroup = path};
     Str message = STR_NONE;
-    worker->sandbox_id[0] = '\0';
-    int error = pod_cgroup_make(worker->agent, arena, worker->pod, &spec.cgroup);
-    worker->cgroup_made = true;
     if (error)
         message = arena_printf(arena, "control group: %s", strerror(-error));
     else
@@ -122,12 +121,18 @@ static void start_sandbox(PodWorker *worker) {
         sandbox_failed(worker, message);
         return;
     }
-    worker->sandbox = SANDBOX_STARTING;
     spec.log_directory =
         arena_printf(arena, "%.*s/%.*s_%.*s_%.*s", STR_ARG(worker->agent->config.log_directory),
                      STR_ARG(worker->namespace_), STR_ARG(worker->name), STR_ARG(worker->uid));
     Runtime *runtime = worker->agent->runtime;
     runtime->ops->run_sandbox(runtime, &spec, on_sandbox, worker);
+}
+
+static void start_sandbox(PodWorker *worker) {
+    worker->sandbox_id[0] = '\0';
+    worker->sandbox = SANDBOX_STARTING;
+    worker->cgroup_made = true;
+    pod_cgroup_make(worker, on_cgroup);
 }
 
 static bool any_created(const PodWorker *worker) {
@@ -215,7 +220,8 @@ static void run_step(PodWorker *worker) {
     Str message;
     switch (worker->sandbox) {
     case SANDBOX_NONE:
-        if (!loop_timer_is_running(&worker->sandbox_retry)) // beside the volumes: containers need both
+        if (!loop_timer_is_running(
+                &worker->sandbox_retry)) // beside the volumes: containers need both
             start_sandbox(worker);
         return;
     case SANDBOX_DEAD:

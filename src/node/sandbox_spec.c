@@ -101,19 +101,3 @@ int sandbox_spec_build(NodeAgent *agent, Arena *arena, const Pod *pod, SandboxSp
     ret->host_ipc = spec->host_ipc;
     return add_sysctls(arena, pod, ret, ret_message);
 }
-
-int pod_cgroup_make(NodeAgent *agent, Arena *arena, const Pod *pod, Str *ret_path) {
-    PodQos qos = resources_qos(pod);
-    Str path = cgroup_pod_path(arena, agent->config.cgroup_parent, qos, pod->metadata.uid);
-    CgroupLimits limits = resources_of_pod(pod);
-    int error = cgroup_create(agent->cgroups, path);
-    if (!error)
-        error = cgroup_set(agent->cgroups, path, &limits);
-    if (!error && qos == QOS_BEST_EFFORT) { // together they get what is left
-        ptrdiff_t slash = str_find_last(path, '/');
-        CgroupLimits least = {.cpu_shares = limits.cpu_shares};
-        error = cgroup_set(agent->cgroups, str_slice(path, 0, (size_t)slash), &least);
-    }
-    *ret_path = path;
-    return error;
-}

@@ -32,6 +32,8 @@ struct EnvironmentRequest {
     void (*done)(void *user, int error, Str message, const RuntimePair *env, size_t n);
     void *user;
     bool finished;
+    void (*changed)(void *user); // once it failed
+    void *changed_user;
 };
 
 typedef struct Build {
@@ -94,7 +96,10 @@ static void add_services(Build *build) {
 
 static void on_source(void *user) {
     EnvironmentRequest *request = user;
-    loop_post(request->agent->loop, &request->check);
+    if (!request->finished)
+        loop_post(request->agent->loop, &request->check);
+    else if (request->changed)
+        request->changed(request->changed_user);
 }
 
 static Source *find_source(EnvironmentRequest *request, const Resource *resource, Str name) {
@@ -315,11 +320,17 @@ static void check(void *user) {
         build_all(&build);
     variables_deinit(&build.own);
     variables_deinit(&build.services);
-    release_sources(request);
-    if (build.message.ptr)
+    if (build.message.ptr) {
         request->done(request->user, -EINVAL, build.message, NULL, 0);
-    else
-        request->done(request->user, 0, STR_NONE, build.own.items, build.own.n);
+        return;
+    }
+    release_sources(request);
+    request->done(request->user, 0, STR_NONE, build.own.items, build.own.n);
+}
+
+void environment_watch(EnvironmentRequest *request, void (*changed)(void *user), void *user) {
+    request->changed = changed;
+    request->changed_user = user;
 }
 
 EnvironmentRequest *

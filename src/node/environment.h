@@ -19,6 +19,8 @@ EnvironmentRequest *
 environment_new(NodeAgent *agent, const Pod *pod, const Container *container, Str pod_ip,
                 void (*done)(void *user, int error, Str message, const RuntimePair *env, size_t n),
                 void *user);
+// After an error: `changed`, each time an object that the container refers to has changed.
+void environment_watch(EnvironmentRequest *request, void (*changed)(void *user), void *user);
 void environment_free(EnvironmentRequest *request); // cancels when not done
 
 // "$(VAR)" and "$$" as Kubernetes expands them (third_party/forked/golang/expansion): unknown

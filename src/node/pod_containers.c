@@ -369,12 +369,29 @@ static void create(Slot *slot, const RuntimePair *env, size_t n_env) {
     runtime->ops->create_container(runtime, spec, on_created, slot);
 }
 
+static void forget_missing(Slot *slot) {
+    if (slot->missing)
+        environment_free(slot->missing);
+    slot->missing = NULL;
+}
+
+// What a container lacked has come, or changed: no need to wait for the next try.
+static void on_missing_changed(void *user) {
+    Slot *slot = user;
+    if (slot->in_backoff)
+        loop_timer_start(&slot->retry, 0);
+}
+
 static void on_environment(void *user, int error, Str message, const RuntimePair *env, size_t n) {
     Slot *slot = user;
-    if (error)
-        fail_start(slot, "CreateContainerConfigError", message, true);
-    else
+    if (!error) {
         create(slot, env, n);
+        return;
+    }
+    slot->missing = slot->environment;
+    slot->environment = NULL;
+    environment_watch(slot->missing, on_missing_changed, slot);
+    fail_start(slot, "CreateContainerConfigError", message, true);
 }
 
 static void on_image(void *user, const ImageResult *result) {
@@ -401,6 +418,7 @@ static void on_image(void *user, const ImageResult *result) {
 
 static void start(Slot *slot) {
     PodWorker *worker = slot->worker;
+    forget_missing(slot);
     slot->start_arena = arena_new();
     slot->step = STEP_IMAGE;
     owned_set(&slot->image, slot_container(slot)->image);
@@ -414,6 +432,7 @@ void slot_cancel_start(Slot *slot) {
         end_start(slot);
     loop_timer_stop(&slot->retry);
     slot->in_backoff = false;
+    forget_missing(slot);
 }
 
 // Stopping
@@ -747,6 +766,7 @@ void slots_free(PodWorker *worker) {
             images_release(slot->image_request);
         if (slot->environment)
             environment_free(slot->environment);
+        forget_missing(slot);
         arena_free(slot->start_arena);
         loop_timer_stop(&slot->retry);
         attempt_clear(&slot->current);

@@ -58,6 +58,7 @@ typedef struct Slot { // one container of the spec
     ImageRequest *image_request;
     const Image *found_image; // of image_request
     EnvironmentRequest *environment;
+    EnvironmentRequest *missing; // the last one, which failed: what it lacked may come
     HookRun *hook;
     Prober *probers[3];
 } Slot;

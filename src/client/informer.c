@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "client/object_head.h"
 
 #define PAGE_LIMIT 500
 #define BACKOFF_FIRST (200 * NSEC_PER_MSEC)
@@ -49,6 +50,7 @@ struct Informer {
     Str version, continue_token; // malloc'ed
     int64_t watch_started;       // loop_now()
     bool synced, must_list;
+    bool light;       // keeps no bytes
     bool listed_last; // nothing was heard since the last list
 };
 
@@ -176,19 +178,23 @@ static void replace(Informer *informer, Entry *old, Entry *now) {
     } else
         map_remove(informer->entries, entry_key(old));
     tell(informer, old ? &old->object : NULL, now ? &now->object : NULL);
+    if (now && informer->light) {
+        bytes_unref(now->object.bytes);
+        now->object.bytes = NULL;
+    }
     if (old)
         informer_object_unref(&old->object);
 }
 
-static void apply(Informer *informer, const Value *value, Bytes *bytes, bool deleted) {
+static void apply(Informer *informer, Bytes *bytes, bool deleted) {
+    _arena_free_ Arena *arena = arena_new();
+    ObjectHead head;
     int64_t version;
-    if (str_to_i64(value_string_at(value, "metadata.resourceVersion"), &version) != 0)
-        version = 0;
-    Str name = value_string_at(value, "metadata.name");
-    if (!name.len)
+    if (object_head_read(arena, bytes_str(bytes), &head) != 0 || !head.name.len)
         return;
-    Entry *now = entry_new(value_string_at(value, "metadata.namespace"), name,
-                           value_string_at(value, "metadata.uid"), version, bytes_ref(bytes));
+    if (str_to_i64(head.resource_version, &version) != 0)
+        version = 0;
+    Entry *now = entry_new(head.namespace_, head.name, head.uid, version, bytes_ref(bytes));
     now->generation = informer->generation;
     Entry *old = map_get(informer->entries, entry_key(now));
     if (deleted || (old && old->object.resource_version == version &&
@@ -248,6 +254,16 @@ static void drop_unseen(Informer *informer) {
     }
 }
 
+static void set_synced(Informer *informer) {
+    bool first = !informer->synced;
+    informer->synced = true;
+    Handler *handler;
+    list_for_each(handler, &informer->handlers,
+                  link) if (first && handler->handler.on_synced &&
+                            !list_is_linked(&handler->catch_up.link))
+        handler->handler.on_synced(handler->user);
+}
+
 static void on_listed(void *user, const ClientResult *result) {
     Informer *informer = user;
     informer->call = NULL;
@@ -255,7 +271,9 @@ static void on_listed(void *user, const ClientResult *result) {
     ParseError parse_error;
     if (result->error ||
         value_parse_json(result->arena, result->body, NULL, &list, &parse_error) != 0) {
-        if (result->code == 410)
+        if (result->code == 404) // not served (yet): there are none of them
+            set_synced(informer);
+        else if (result->code == 410)
             set_string(&informer->continue_token, STR_NONE);
         else
             log_warn("client", "list failed", "resource=%.*s code=%d error=\"%.*s\"",
@@ -270,7 +288,7 @@ static void on_listed(void *user, const ClientResult *result) {
         value_write_json(items->items[i], &buf);
         _bytes_unref_ Bytes *bytes = buf_bytes(&buf);
         buf_deinit(&buf);
-        apply(informer, items->items[i], bytes, false);
+        apply(informer, bytes, false);
     }
     set_string(&informer->continue_token, value_string_at(list, "metadata.continue"));
     if (!informer->continue_token.len) {
@@ -278,13 +296,7 @@ static void on_listed(void *user, const ClientResult *result) {
         drop_unseen(informer);
         informer->must_list = false;
         informer->listed_last = true;
-        bool first = !informer->synced;
-        informer->synced = true;
-        Handler *handler;
-        list_for_each(handler, &informer->handlers,
-                      link) if (first && handler->handler.on_synced &&
-                                !list_is_linked(&handler->catch_up.link))
-            handler->handler.on_synced(handler->user);
+        set_synced(informer);
     }
     begin(informer);
 }
@@ -292,9 +304,8 @@ static void on_listed(void *user, const ClientResult *result) {
 static void on_event(void *user, Str type, Str text) {
     Informer *informer = user;
     _arena_free_ Arena *arena = arena_new();
-    Value *object;
-    ParseError error;
-    if (value_parse_json(arena, text, NULL, &object, &error) != 0 || str_eq(type, STR("ERROR"))) {
+    ObjectHead head;
+    if (str_eq(type, STR("ERROR")) || object_head_read(arena, text, &head) != 0) {
         client_cancel(informer->call);
         informer->call = NULL;
         list_anew(informer); // 410 as a rule
@@ -302,11 +313,11 @@ static void on_event(void *user, Str type, Str text) {
     }
     informer->backoff = BACKOFF_FIRST;
     informer->listed_last = false;
-    set_string(&informer->version, value_string_at(object, "metadata.resourceVersion"));
+    set_string(&informer->version, head.resource_version);
     if (str_eq(type, STR("BOOKMARK")))
         return;
     _bytes_unref_ Bytes *bytes = bytes_new(text.ptr, text.len);
-    apply(informer, object, bytes, str_eq(type, STR("DELETED")));
+    apply(informer, bytes, str_eq(type, STR("DELETED")));
 }
 
 static void on_watch_done(void *user, const ClientResult *result) {
@@ -373,6 +384,12 @@ Informer *informer_new(Client *client, const Resource *resource, Str namespace_,
     informer->must_list = true;
     loop_timer_init(&informer->retry, client_loop(client), begin, informer);
     begin(informer);
+    return informer;
+}
+
+Informer *informer_new_light(Client *client, const Resource *resource) {
+    Informer *informer = informer_new(client, resource, STR_NONE, STR_NONE, STR_NONE);
+    informer->light = true;
     return informer;
 }
 

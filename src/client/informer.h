@@ -1,7 +1,8 @@
 #pragma once
 // A local copy of a collection, kept by list and watch: synced once, then told of every change in
 // order. Reconnects by itself (backoff with jitter, 410 lists again). Level based: after a gap,
-// handlers see the difference.
+// handlers see the difference. A collection that the server does not have counts as empty, and is
+// looked for again.
 
 #include "client/client.h"
 
@@ -11,7 +12,7 @@ typedef struct InformerObject { // immutable; valid while in the cache or during
                                 // reference to keep
     Str namespace_, name, uid;
     int64_t resource_version;
-    Bytes *bytes; // the object as JSON
+    Bytes *bytes; // the object as JSON; NULL in a light informer
 } InformerObject;
 // What an informer makes of an object itself; one reference, the caller's. Takes a reference of
 // `bytes`.
@@ -29,6 +30,9 @@ typedef struct InformerHandler {
 // `label_selector`, `field_selector`: as in a URL, unencoded; may be empty. Starts at once.
 Informer *informer_new(Client *client, const Resource *resource, Str namespace_, Str label_selector,
                        Str field_selector);
+// Of all namespaces, and without the objects themselves: `bytes` is there while a handler hears of
+// the new object, else NULL. Handlers are added before the first answer.
+Informer *informer_new_light(Client *client, const Resource *resource);
 void informer_free(Informer *informer); // not from inside its own handlers
 // A handler added late gets every object at hand as added, from the loop.
 void informer_add_handler(Informer *informer, const InformerHandler *handler, void *user);

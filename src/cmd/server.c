@@ -328,6 +328,7 @@ static int open_api(Server *server) {
                         .cluster_dns = o->node.cluster_dns,
                         .advertise_address = advertise_address(server),
                         .advertise_port = (uint16_t)o->secure_port,
+                        .garbage_collector = true,
                         .node_client = client_of_node,
                         .node_client_user = server,
                         .node_certificate = server->node_identity.certificate,

@@ -19,6 +19,7 @@ static const struct {
     {"endpoints-controller", endpoints_controller_start},
     {"endpointslice-controller", endpoint_slice_controller_start},
     {"endpointslice-mirroring-controller", endpoint_slice_mirroring_controller_start},
+    {"garbage-collector-controller", garbage_collector_start},
 };
 #define N_CONTROLLERS (sizeof table / sizeof *table)
 
@@ -173,9 +174,15 @@ static void count_synced(void *user) {
 
 static void ignore_change(void *user, const InformerObject *old, const InformerObject *now) {}
 
+void controller_wait_for(Controller *controller, Informer *informer) {
+    static const InformerHandler wait = {.on_change = ignore_change, .on_synced = count_synced};
+    controller->waiting++;
+    work_queue_pause(controller->queue, true);
+    informer_add_handler(informer, &wait, controller);
+}
+
 Informer *controller_informer(Controller *controller, const Resource *resource,
                               Str field_selector) {
-    static const InformerHandler wait = {.on_change = ignore_change, .on_synced = count_synced};
     Controllers *all = controller->all;
     SharedInformer *shared, *found = NULL;
     list_for_each(shared, &all->informers, link) if (shared->resource == resource &&
@@ -189,9 +196,7 @@ Informer *controller_informer(Controller *controller, const Resource *resource,
         found->informer = informer_new(all->client, resource, STR_NONE, STR_NONE, field_selector);
         list_append(&all->informers, &found->link);
     }
-    controller->waiting++;
-    work_queue_pause(controller->queue, true);
-    informer_add_handler(found->informer, &wait, controller);
+    controller_wait_for(controller, found->informer);
     return found->informer;
 }
 

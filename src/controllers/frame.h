@@ -42,6 +42,8 @@ void controller_init(Controller *controller, Controllers *all, const char *name,
 // The shared informer of a collection, or of the part of it that `field_selector` names (may be
 // empty); made at its first use. The controller begins once all its informers are synced.
 Informer *controller_informer(Controller *controller, const Resource *resource, Str field_selector);
+// The controller begins only after that informer, too, is synced. Call it before the loop runs on.
+void controller_wait_for(Controller *controller, Informer *informer);
 // Queues "namespace/name" of every object of that informer that appears, changes or goes.
 void controller_follow(Controller *controller, Informer *informer);
 void controller_enqueue(Controller *controller, Str namespace_, Str name);
@@ -75,3 +77,4 @@ Controller *node_lifecycle_controller_start(Controllers *all);
 Controller *endpoints_controller_start(Controllers *all);
 Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
+Controller *garbage_collector_start(Controllers *all);

@@ -11,7 +11,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/time.h"
-#include "controllers/frame.h"
+#include "controllers/kind_index.h"
 
 // How often at most the counts in the conditions are brought up to date.
 #define RECOUNT (1 * NSEC_PER_SEC)
@@ -20,6 +20,7 @@
 typedef struct NamespaceController {
     Controller base;
     Informer *namespaces;
+    KindIndex *kinds;
     Map *watched; // namespace -> Remains
 } NamespaceController;
 
@@ -41,7 +42,8 @@ typedef struct Counts {
 } Counts;
 
 typedef struct Round {
-    size_t index; // of kinds_resource_at
+    size_t index; // of kind_index_at
+    uint64_t generation; // of the kinds
     bool rest;    // pods are gone
     bool deleted; // the collection at hand
     const Resource *first_remaining;
@@ -49,12 +51,12 @@ typedef struct Round {
     Str failure; // of the first request that failed
 } Round;
 
-static const Resource *content(size_t index) {
-    const Resource *resource = kinds_resource_at(index);
-    return resource->namespaced && resource->stored && (resource->verbs & VERB_DELETECOLLECTION) &&
-                   !resource->storage_version.len
-               ? resource
-               : NULL;
+static KindIndex *kinds_of(const Reconcile *r) {
+    return ((NamespaceController *)r->controller)->kinds;
+}
+
+static bool is_content(const Resource *resource) {
+    return resource->namespaced && (resource->verbs & VERB_DELETECOLLECTION);
 }
 
 // What is waited for -----------------------------------------------------------------------------
@@ -251,16 +253,27 @@ static void next(Reconcile *r) {
         round->rest = true;
     else
         round->index++;
-    while (kinds_resource_at(round->index) && !content(round->index))
+    const Resource *resource;
+    while ((resource = kind_index_at(kinds_of(r), round->index)) && !is_content(resource))
         round->index++;
-    if (kinds_resource_at(round->index))
+    if (resource)
         look(r);
     else
         end_round(r);
 }
 
-static const Resource *at_hand(const Round *round) {
-    return round->rest ? content(round->index) : kinds_resource_core_v1_pods();
+static const Resource *at_hand(const Reconcile *r) {
+    const Round *round = r->state;
+    return round->rest ? kind_index_at(kinds_of(r), round->index) : kinds_resource_core_v1_pods();
+}
+
+// A kind came or went while the API answered: the round begins anew.
+static bool is_outdated(Reconcile *r) {
+    const Round *round = r->state;
+    if (round->generation == kind_index_generation(kinds_of(r)))
+        return false;
+    reconcile_done(r, true);
+    return true;
 }
 
 static void fail(Reconcile *r, const ClientResult *result) {
@@ -286,7 +299,7 @@ static void add(Arena *arena, Counts *counts, Str what, int64_t n) {
 
 static void count_remaining(Reconcile *r, const Value *list, const Value *items) {
     Round *round = r->state;
-    const Resource *resource = at_hand(round);
+    const Resource *resource = at_hand(r);
     int64_t n = items->n + value_int_at(list, "metadata.remainingItemCount", 0);
     add(r->arena, &round->resources,
         arena_printf(r->arena, "%.*s.%.*s", STR_ARG(resource->plural), STR_ARG(resource->group)),
@@ -309,6 +322,8 @@ static bool is_all_deleting(const Value *list, const Value *items) {
 
 static void on_deleted(void *user, const ClientResult *result) {
     Reconcile *r = user;
+    if (is_outdated(r))
+        return;
     if (result->error && result->code != 404) {
         fail(r, result);
         return;
@@ -321,6 +336,12 @@ static void on_listed(void *user, const ClientResult *result) {
     Round *round = r->state;
     Value *list;
     ParseError error;
+    if (is_outdated(r))
+        return;
+    if (result->code == 404) { // no such kind here
+        next(r);
+        return;
+    }
     if (result->error || value_parse_json(result->arena, result->body, NULL, &list, &error) != 0) {
         fail(r, result);
         return;
@@ -336,13 +357,13 @@ static void on_listed(void *user, const ClientResult *result) {
         return;
     }
     round->deleted = true;
-    ClientTarget target = {.resource = at_hand(round), .namespace_ = r->name};
+    ClientTarget target = {.resource = at_hand(r), .namespace_ = r->name};
     client_delete_collection(r->controller->client, &target, on_deleted, r);
 }
 
 static void look(Reconcile *r) {
     ClientTarget target = {
-        .resource = at_hand(r->state), .namespace_ = r->name, .query = LIST_QUERY};
+        .resource = at_hand(r), .namespace_ = r->name, .query = LIST_QUERY};
     client_list(r->controller->client, &target, on_listed, r);
 }
 
@@ -361,8 +382,27 @@ static void reconcile(Reconcile *r) {
         reconcile_done(r, false);
         return;
     }
-    r->state = arena_new_of(r->arena, Round);
+    Round *round = arena_new_of(r->arena, Round);
+    round->generation = kind_index_generation(self->kinds);
+    r->state = round;
     look(r);
+}
+
+static void ignore_kind(void *user, const Resource *resource) {}
+
+// What waited for objects of that kind looks again.
+static void on_kind_removed(void *user, const Resource *resource) {
+    NamespaceController *self = user;
+    MapIter iter = {0};
+    while (map_next(self->watched, &iter)) {
+        Remains *remains = iter.value;
+        if (remains->resource != resource)
+            continue;
+        controller_enqueue(&self->base, STR(""), remains->namespace_);
+        map_remove(self->watched, iter.key);
+        informer_free(remains->informer);
+        free(remains);
+    }
 }
 
 static void stop(Controller *controller) {
@@ -377,11 +417,14 @@ static void stop(Controller *controller) {
 }
 
 Controller *namespace_controller_start(Controllers *all) {
+    static const KindListener listener = {ignore_kind, on_kind_removed};
     NamespaceController *self = memory_new(NamespaceController);
     self->watched = map_new();
     controller_init(&self->base, all, "namespace-controller", 10, reconcile, stop);
     self->namespaces =
         controller_informer(&self->base, kinds_resource_core_v1_namespaces(), STR(""));
+    self->kinds = kind_index_of(&self->base);
+    kind_index_listen(self->kinds, &listener, self);
     controller_follow(&self->base, self->namespaces);
     return &self->base;
 }

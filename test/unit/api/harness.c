@@ -60,6 +60,7 @@ Harness *harness_new_on(Loop *loop, Store *store) {
     harness->loop = loop;
     harness->store = store;
     harness->arena = arena_new();
+    harness->garbage_collector = true;
     start(harness);
     return harness;
 }

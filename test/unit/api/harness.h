@@ -11,7 +11,7 @@ typedef struct Harness {
     Api *api;
     Arena *arena;           // of answers; lives as long as the harness
     HttpClient *admin;      // system:masters
-    bool garbage_collector; // of the API's configuration, from the next harness_restart() on
+    bool garbage_collector; // of the API's configuration, from the next harness_restart() on; set
 } Harness;
 
 typedef struct Answer {

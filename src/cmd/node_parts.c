@@ -31,7 +31,10 @@ void node_options_init(Arena *arena, NodeOptions *options) {
                              .cgroup_parent = STR(DEFAULT_CGROUP_PARENT),
                              .cluster_cidr = STR("10.42.0.0/16"),
                              .cluster_dns = STR("10.43.0.10"),
-                             .node_api_port = 10250};
+                             .node_api_port = 10250,
+                             .image_gc_high = 85,
+                             .image_gc_low = 80,
+                             .image_min_age = 120};
 }
 
 size_t node_options_table(NodeOptions *o, Option *ret) {
@@ -57,6 +60,12 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
          "docker.io=http://127.0.0.1:5000 (repeatable)"},
         {"registry-config", OPTION_STRING, &o->registry_config, "FILE",
          "credentials and authorities of registries"},
+        {"image-gc-high-threshold", OPTION_NUMBER, &o->image_gc_high, "PERCENT",
+         "of the disk in use, from which unused images are removed (default 85)"},
+        {"image-gc-low-threshold", OPTION_NUMBER, &o->image_gc_low, "PERCENT",
+         "down to which they are (default 80)"},
+        {"minimum-image-ttl", OPTION_NUMBER, &o->image_min_age, "SECONDS",
+         "an image is kept at least so long (default 120)"},
     };
     memcpy(ret, table, sizeof table);
     return sizeof table / sizeof *table;
@@ -148,7 +157,10 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         .image_program = cmd_helper(arena, "seapod-image"),
         .registry_mirrors = options->mirrors.items,
         .n_registry_mirrors = options->mirrors.n,
-        .registry_config = options->registry_config};
+        .registry_config = options->registry_config,
+        .image_gc_high = (int)options->image_gc_high,
+        .image_gc_low = (int)options->image_gc_low,
+        .image_min_age = options->image_min_age * NSEC_PER_SEC};
     error = node_new(&config, ready, user, &parts->agent);
     if (error) {
         runtime->ops->free(runtime);

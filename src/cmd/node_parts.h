@@ -10,10 +10,11 @@ typedef struct NodeOptions {
     int64_t node_api_port;
     OptionList labels, taints, mirrors;
     Str registry_config;
+    int64_t image_gc_high, image_gc_low, image_min_age; // percent; seconds
 } NodeOptions;
 
 // Their defaults, and their rows for an option table (returns how many were written to `ret`, at
-// most 16).
+// most 24).
 void node_options_init(Arena *arena, NodeOptions *options);
 size_t node_options_table(NodeOptions *options, Option *ret);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,8 +70,12 @@ static void add_authorities(Arena *arena, Str text, RegistryOptions *options) {
 
 int registry_read_config(Arena *arena, const char *path, RegistryOptions *options,
                          Failure *failure) {
-    Str text;
-    int error = store_read_file(AT_FDCWD, path, CONFIG_MAX, arena, &text);
+    Str text, rest = str_from(path);
+    int64_t fd;
+    bool open = str_starts_with(rest, STR("/dev/fd/")) &&
+                str_to_i64(str_slice(rest, 8, rest.len), &fd) == 0 && fd >= 0 && fd <= INT_MAX;
+    int error = open ? store_read_descriptor((int)fd, CONFIG_MAX, arena, &text)
+                     : store_read_file(AT_FDCWD, path, CONFIG_MAX, arena, &text);
     if (error)
         return failure_errno(failure, error, "cannot read %s", path);
     if (credentials_parse(arena, text, &options->credentials) < 0)

@@ -27,7 +27,8 @@ int registry_parse_mirror(Arena *arena, Str text, RegistryMirror *ret_mirror, Fa
 
 // Adds a file in the form of Docker's config.json: its credentials, and from our own key
 // "certificateAuthorities": {"registry.example:5000": "/etc/ssl/registry.pem", "*": ...}.
-// Returns 0 or fills `failure`, which never repeats the file's content.
+// "/dev/fd/N" is a descriptor that was inherited. Returns 0 or fills `failure`, which never repeats
+// the file's content.
 int registry_read_config(Arena *arena, const char *path, RegistryOptions *options, Failure *failure)
     __attribute__((warn_unused_result));
 

@@ -17,6 +17,7 @@
 
 #define PIN_NAME_MAX 128
 #define SHORT_ID_MIN 12
+#define PIN_MAX 256 // bytes in a pin's file
 
 static const char *const directories[] = {"blobs",     "blobs/sha256", "layers", "images",
                                           "summaries", "imported",     "pins",   "tmp"};
@@ -266,6 +267,18 @@ int image_store_unpin(ImageStore *store, Str name) {
     _arena_free_ Arena *arena = arena_new();
     const char *path = arena_printf(arena, "pins/%.*s", STR_ARG(name)).ptr;
     return unlinkat(store->root, path, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int image_store_pinned(ImageStore *store, Arena *arena, Str name, Str *ret_manifest) {
+    Str text;
+    if (!pin_name_is_valid(name))
+        return -EINVAL;
+    int error = store_read_file(store->root, arena_printf(arena, "pins/%.*s", STR_ARG(name)).ptr,
+                                PIN_MAX, arena, &text);
+    if (error)
+        return error == -ENOENT ? IMAGE_STORE_E_NOT_FOUND : error;
+    *ret_manifest = str_trim(text);
+    return 0;
 }
 
 int image_store_pins(ImageStore *store, Arena *arena, ImageStrings *ret_names) {

@@ -110,6 +110,9 @@ int image_store_pin(ImageStore *store, Str name, const Image *image)
     __attribute__((warn_unused_result));
 // Returns 0 (also when there was none) or negative errno.
 int image_store_unpin(ImageStore *store, Str name) __attribute__((warn_unused_result));
+// The manifest ("sha256:HEX") that a pin claims; IMAGE_STORE_E_NOT_FOUND, or negative errno.
+int image_store_pinned(ImageStore *store, Arena *arena, Str name, Str *ret_manifest)
+    __attribute__((warn_unused_result));
 // The names of all pins, for a node that starts and drops those whose container is no more.
 int image_store_pins(ImageStore *store, Arena *arena, ImageStrings *ret_names)
     __attribute__((warn_unused_result));

@@ -12,10 +12,7 @@
 #include "image/reference.h"
 #include "image/summary.h"
 
-int store_read_file(int directory, const char *path, size_t max, Arena *arena, Str *ret_text) {
-    int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
+int store_read_descriptor(int fd, size_t max, Arena *arena, Str *ret_text) {
     struct stat status;
     int error = 0;
     if (fstat(fd, &status) < 0)
@@ -27,7 +24,7 @@ int store_read_file(int directory, const char *path, size_t max, Arena *arena, S
     size_t len = 0, size = error ? 0 : (size_t)status.st_size;
     char *data = arena_alloc(arena, size + 1);
     while (!error && len < size) {
-        ssize_t n = read(fd, data + len, size - len);
+        ssize_t n = pread(fd, data + len, size - len, (off_t)len);
         if (n > 0)
             len += (size_t)n;
         else if (n == 0)
@@ -35,9 +32,17 @@ int store_read_file(int directory, const char *path, size_t max, Arena *arena, S
         else if (errno != EINTR)
             error = -errno;
     }
-    close(fd);
     data[len] = '\0';
     *ret_text = str_of(data, len);
+    return error;
+}
+
+int store_read_file(int directory, const char *path, size_t max, Arena *arena, Str *ret_text) {
+    int fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int error = store_read_descriptor(fd, max, arena, ret_text);
+    close(fd);
     return error;
 }
 

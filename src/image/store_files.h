@@ -25,6 +25,9 @@ typedef struct StoreRecords {
     size_t n;
 } StoreRecords;
 
+// The same of an open file, which stays the caller's to close.
+int store_read_descriptor(int fd, size_t max, Arena *arena, Str *ret_text)
+    __attribute__((warn_unused_result));
 // Reads a small regular file whole. Returns 0 or negative errno (-EFBIG above `max`).
 int store_read_file(int directory, const char *path, size_t max, Arena *arena, Str *ret_text)
     __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,9 @@
 #include "base/spawn.h"
 #include "base/time.h"
 #include "image/reference.h"
+#include "node/image_secrets.h"
+#include "node/images_private.h"
+#include "node/node_reporter.h"
 #include "node/pod_private.h"
 
 #define MAX_OUTPUT (64 * 1024)
@@ -22,6 +26,7 @@ typedef struct Pull { // one run of seapod-image, for all who want that image no
     ListLink link;
     Images *images;
     Str reference;
+    ImageSecrets *secrets; // may be NULL
     Child *child;
     int64_t started;
     List waiting; // ImageRequest
@@ -43,19 +48,12 @@ struct ImageRequest {
     Str wanted;    // as the spec says
     Str reference; // in full
     Str trouble_key;
+    ImageSecrets *secrets; // while it waits for them, and until its pull has them
     bool answered;
     void (*done)(void *user, const ImageResult *result);
     void *user;
     ImageResult result;
     LoopTask answer;
-};
-
-struct Images {
-    NodeAgent *agent;
-    ImageStore *store;
-    int store_error;
-    List pulls;
-    Map *troubles; // "POD-UID IMAGE" -> Trouble
 };
 
 Images *images_new(NodeAgent *agent) {
@@ -66,6 +64,7 @@ Images *images_new(NodeAgent *agent) {
     if (images->store_error)
         log_error("node", "image store not usable", "error=%d", images->store_error);
     images->troubles = map_new();
+    images->uses = map_new();
     list_init(&images->pulls);
     return images;
 }
@@ -74,6 +73,7 @@ void images_free(Images *images) {
     Pull *pull;
     list_for_each(pull, &images->pulls, link) {
         child_kill(pull->child, SIGTERM);
+        image_secrets_free(pull->secrets);
         free(pull);
     }
     MapIter iter = {0};
@@ -83,6 +83,7 @@ void images_free(Images *images) {
         free(trouble);
     }
     map_free(images->troubles);
+    image_uses_free(images);
     image_store_free(images->store);
     free(images);
 }
@@ -222,44 +223,105 @@ static void on_pulled(void *user, const SpawnResult *result) {
         else
             pull_failed(request, why.len ? why : STR("seapod-image ended without a word"));
     }
+    node_reporter_images_changed(pull->images->agent->status);
+    images_collect(pull->images);
+    image_secrets_free(pull->secrets);
     free(pull);
+}
+
+#define MAX_ARGUMENTS 128
+#define FIRST_FD 3
+
+// Secrets go to the program by descriptors: neither a command line nor a file ever shows them.
+static size_t open_secrets(const ImageSecrets *secrets, SpawnFd *fds, size_t most) {
+    const Str *texts;
+    size_t n = image_secrets_texts(secrets, &texts), opened = 0;
+    for (size_t i = 0; i < n && opened < most; i++) {
+        int fd = memfd_create("image-pull-secret", MFD_CLOEXEC);
+        if (fd < 0 || write(fd, texts[i].ptr, texts[i].len) != (ssize_t)texts[i].len) {
+            if (fd >= 0)
+                close(fd);
+            continue;
+        }
+        fds[opened] = (SpawnFd){fd, FIRST_FD + (int)opened};
+        opened++;
+    }
+    return opened;
+}
+
+static void run_program(ImageRequest *request, Pull *pull) {
+    NodeAgent *agent = request->images->agent;
+    Arena *arena = request->arena;
+    const NodeConfig *config = &agent->config;
+    const char *argv[MAX_ARGUMENTS];
+    SpawnFd fds[16];
+    size_t n = 0, n_fds = open_secrets(pull->secrets, fds, 16);
+    argv[n++] = arena_cstr(arena, config->image_program);
+    argv[n++] = "pull";
+    argv[n++] = "--quiet";
+    argv[n++] = "--data-dir";
+    argv[n++] = arena_cstr(arena, config->data_directory);
+    for (size_t i = 0; i < n_fds; i++) {
+        argv[n++] = "--creds-file";
+        argv[n++] = arena_printf(arena, "/dev/fd/%d", fds[i].target).ptr;
+    }
+    if (config->registry_config.len) {
+        argv[n++] = "--creds-file";
+        argv[n++] = arena_cstr(arena, config->registry_config);
+    }
+    for (size_t i = 0; i < config->n_registry_mirrors && n < MAX_ARGUMENTS - 3; i++) {
+        argv[n++] = "--mirror";
+        argv[n++] = arena_cstr(arena, config->registry_mirrors[i]);
+    }
+    argv[n++] = arena_cstr(arena, request->reference);
+    argv[n] = NULL;
+    SpawnSpec spec = {.argv = argv, .fds = fds, .n_fds = n_fds};
+    pull->child =
+        spawn_run(agent->loop, &spec, STR_NONE, MAX_OUTPUT, PULL_TIMEOUT, on_pulled, pull);
+    for (size_t i = 0; i < n_fds; i++)
+        close(fds[i].source);
 }
 
 static void start_pull(ImageRequest *request) {
     Images *images = request->images;
-    NodeAgent *agent = images->agent;
     Str reference = request->reference;
     Pull *pull = memory_alloc(sizeof *pull + reference.len);
-    *pull = (Pull){.images = images, .started = loop_wall(agent->loop)};
+    *pull = (Pull){.images = images, .started = loop_wall(images->agent->loop)};
     memcpy(pull->text, reference.ptr, reference.len);
     pull->reference = str_of(pull->text, reference.len);
+    pull->secrets = request->secrets;
+    request->secrets = NULL;
     list_init(&pull->waiting);
     list_append(&pull->waiting, &request->link);
     list_append(&images->pulls, &pull->link);
-
-    const char *argv[64];
-    size_t n = 0;
-    argv[n++] = arena_cstr(request->arena, agent->config.image_program);
-    argv[n++] = "pull";
-    argv[n++] = "--quiet";
-    argv[n++] = "--data-dir";
-    argv[n++] = arena_cstr(request->arena, agent->config.data_directory);
-    for (size_t i = 0; i < agent->config.n_registry_mirrors && n < 56; i++) {
-        argv[n++] = "--mirror";
-        argv[n++] = arena_cstr(request->arena, agent->config.registry_mirrors[i]);
-    }
-    if (agent->config.registry_config.len) {
-        argv[n++] = "--creds-file";
-        argv[n++] = arena_cstr(request->arena, agent->config.registry_config);
-    }
-    argv[n++] = arena_cstr(request->arena, reference);
-    argv[n] = NULL;
-    SpawnSpec spec = {.argv = argv};
-    pull->child =
-        spawn_run(agent->loop, &spec, STR_NONE, MAX_OUTPUT, PULL_TIMEOUT, on_pulled, pull);
+    run_program(request, pull);
 }
 
-static void pull(ImageRequest *request) {
+// One pull for all who ask for the same with the same right.
+static void join_pull(ImageRequest *request) {
+    Pull *pull;
+    list_for_each(pull, &request->images->pulls, link) {
+        if (!str_eq(pull->reference, request->reference) ||
+            !image_secrets_equal(pull->secrets, request->secrets))
+            continue;
+        list_append(&pull->waiting, &request->link);
+        return;
+    }
+    start_pull(request);
+}
+
+static void on_secrets(void *user) {
+    ImageRequest *request = user;
+    Str missing = image_secrets_missing(request->secrets);
+    if (missing.len)
+        request_event(request, "Warning", "FailedToRetrieveImagePullSecret",
+                      "Unable to retrieve some image pull secrets (%.*s); attempting to pull the "
+                      "image may not succeed.",
+                      STR_ARG(missing));
+    join_pull(request);
+}
+
+static void pull(ImageRequest *request, const Pod *pod) {
     Images *images = request->images;
     Trouble *trouble = map_get(images->troubles, request->trouble_key);
     int64_t now = loop_wall(images->agent->loop);
@@ -274,20 +336,16 @@ static void pull(ImageRequest *request) {
         return;
     }
     request_event(request, "Normal", "Pulling", "Pulling image \"%.*s\"", STR_ARG(request->wanted));
-    Pull *pull;
-    list_for_each(pull, &images->pulls, link) {
-        if (str_eq(pull->reference, request->reference)) {
-            list_append(&pull->waiting, &request->link);
-            return;
-        }
-    }
-    start_pull(request);
+    if (pod->spec.image_pull_secrets.len)
+        request->secrets = image_secrets_new(images->agent, pod, on_secrets, request);
+    else
+        join_pull(request);
 }
 
 // Asking
 // -------------------------------------------------------------------------------------------
 
-static void decide(ImageRequest *request, Str policy) {
+static void decide(ImageRequest *request, const Pod *pod, Str policy) {
     ImageReference reference;
     Str message;
     if (reference_parse(request->arena, request->wanted, &reference, &message) != 0) {
@@ -319,10 +377,10 @@ static void decide(ImageRequest *request, Str policy) {
         request_event(request, "Warning", "ErrImageNeverPull", "%.*s", STR_ARG(message));
         refuse(request, STR("ErrImageNeverPull"), message, 0);
     } else
-        pull(request);
+        pull(request, pod);
 }
 
-ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container,
+ImageRequest *images_ensure(Images *images, const Pod *pod, Str image, Str pull_policy,
                             Str field_path, void (*done)(void *user, const ImageResult *result),
                             void *user) {
     Arena *arena = arena_new();
@@ -331,9 +389,9 @@ ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *con
     request->arena = arena;
     request->done = done;
     request->user = user;
-    request->wanted = arena_str(arena, container->image);
+    request->wanted = arena_str(arena, image);
     request->trouble_key =
-        arena_printf(arena, "%.*s %.*s", STR_ARG(pod->metadata.uid), STR_ARG(container->image));
+        arena_printf(arena, "%.*s %.*s", STR_ARG(pod->metadata.uid), STR_ARG(image));
     request->target =
         (EventTarget){.api_version = STR("v1"),
                       .kind = STR("Pod"),
@@ -342,7 +400,7 @@ ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *con
                       .uid = arena_str(arena, pod->metadata.uid),
                       .resource_version = arena_str(arena, pod->metadata.resource_version),
                       .field_path = arena_str(arena, field_path)};
-    decide(request, container->image_pull_policy);
+    decide(request, pod, pull_policy);
     return request;
 }
 
@@ -350,6 +408,7 @@ void images_release(ImageRequest *request) {
     list_remove(&request->link);
     if (request->answered)
         loop_task_cancel(request->images->agent->loop, &request->answer);
+    image_secrets_free(request->secrets);
     arena_free(request->arena);
 }
 
@@ -357,10 +416,16 @@ int images_pin(Images *images, Str container_id, const Image *image) {
     if (images->store_error)
         return -EIO;
     int error = image_store_pin(images->store, container_id, image);
+    image_use(images, image->manifest)->used = loop_wall(images->agent->loop);
     return error > 0 ? -EAGAIN : error;
 }
 
 void images_unpin(Images *images, Str container_id) {
+    _arena_free_ Arena *arena = arena_new();
+    Str manifest;
+    if (!images->store_error &&
+        image_store_pinned(images->store, arena, container_id, &manifest) == 0)
+        image_use(images, manifest)->used = loop_wall(images->agent->loop);
     if (!images->store_error && image_store_unpin(images->store, container_id) != 0)
         log_warn("node", "image not unpinned", "container=%.*s", STR_ARG(container_id));
 }

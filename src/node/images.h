@@ -20,7 +20,8 @@ Images *images_new(NodeAgent *agent);
 void images_free(Images *images);
 // `done` once, later. Records the events Pulling, Pulled, Failed, BackOff for the container at
 // `field_path`.
-ImageRequest *images_ensure(Images *images, const Pod *pod, const Container *container,
+// The image is tried to be pulled with the pod's imagePullSecrets. `field_path` may be empty.
+ImageRequest *images_ensure(Images *images, const Pod *pod, Str image, Str pull_policy,
                             Str field_path, void (*done)(void *user, const ImageResult *result),
                             void *user);
 void images_release(ImageRequest *request); // before or after `done`; no callback any more. A pull
@@ -32,5 +33,11 @@ void images_unpin(Images *images, Str container_id);
 // Once after recovery: drops the claims of containers that `is_known` denies (they went while no
 // agent ran).
 void images_retain(Images *images, bool (*is_known)(void *user, Str container_id), void *user);
+// All images, largest first; with repo_digests and repo_tags. For the Node's status.
+size_t images_list(Images *images, Arena *arena, const Image **ret);
+// When the disk is fuller than the high threshold, images that no container has used for longest go
+// until it is below the low one. Asked whenever it may have become fuller; costs a statvfs(2) then.
+// https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-garbage-collection
+void images_collect(Images *images);
 // Imports what lies in DATA_DIR/images/ and is new there, by seapod-image, in the background.
 void images_import_directory(Images *images);

@@ -9,6 +9,12 @@
 
 typedef struct NodeAgent NodeAgent;
 
+typedef struct HostUsage { // bytes and numbers; a capacity of 0: not known
+    int64_t memory_capacity, memory_available;
+    int64_t disk_capacity, disk_available, inodes, inodes_free; // where the data directory is
+    int64_t pids_max, pids;
+} HostUsage;
+
 typedef struct NodeConfig { // of the agent
     Loop *loop;
     Client *client;         // as system:node:NAME; stays the caller's
@@ -27,6 +33,10 @@ typedef struct NodeConfig { // of the agent
     const Str *registry_mirrors; // "docker.io=http://127.0.0.1:5000"
     size_t n_registry_mirrors;
     Str registry_config;    // credentials and CAs for seapod-image; empty: none
+    int image_gc_high, image_gc_low; // percent of the disk in use; 0: 85 and 80
+    int64_t image_min_age;           // ns since an image was found; 0: two minutes
+    void (*measure)(void *user, HostUsage *ret); // NULL: of this host
+    void *measure_user;
 } NodeConfig;
 
 // Adopts what runs, then registers. `ready` once the Node object exists and pods are being served, or with an error.

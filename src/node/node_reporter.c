@@ -10,11 +10,15 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "node/images.h"
 
 #define LEASE_DURATION 40
 #define LEASE_RENEW (10 * NSEC_PER_SEC)
 #define STATUS_REPORT (300 * NSEC_PER_SEC) // a kubelet's nodeStatusReportFrequency
 #define RETRY (1 * NSEC_PER_SEC)
+#define IMAGES_DELAY (1 * NSEC_PER_SEC) // so that several make one write
+#define MAX_IMAGES 50                   // a kubelet's nodeStatusMaxImages
+#define MAX_IMAGE_NAMES 5
 #define MAX_PODS 110
 #define KUBELET_VERSION "v1.35.0+seapod-" SEAPOD_VERSION
 
@@ -24,7 +28,7 @@ struct NodeReporter {
     void *user;
     ClientCall *call, *lease_call;
     LoopTimer report, renew;
-    bool have_lease;
+    bool have_lease, images_changed;
     int64_t memory, milli_cpu, storage;
     int64_t ready_since;
     bool was_ready;
@@ -147,6 +151,21 @@ static bool network_ready(NodeReporter *status, Str *ret_message) {
     return status->agent->network->ops->ready(status->agent->network, ret_message);
 }
 
+static void fill_images(Arena *arena, NodeReporter *status, Value *list) {
+    const Image *images;
+    size_t n = images_list(status->agent->images, arena, &images);
+    for (size_t i = 0; i < n && i < MAX_IMAGES; i++) {
+        const ImageStrings *kinds[] = {&images[i].repo_digests, &images[i].repo_tags};
+        Value *image = value_new_object(arena), *names = value_new_array(arena);
+        for (size_t k = 0; k < 2; k++)
+            for (size_t j = 0; j < kinds[k]->n && names->n < MAX_IMAGE_NAMES; j++)
+                value_push(arena, names, value_new_string(arena, kinds[k]->items[j]));
+        value_set(arena, image, STR("names"), names);
+        value_set_int(arena, image, STR("sizeBytes"), (int64_t)images[i].size);
+        value_push(arena, list, image);
+    }
+}
+
 static Value *status_value(Arena *arena, NodeReporter *status) {
     NodeAgent *agent = status->agent;
     int64_t now = loop_wall(agent->loop);
@@ -190,6 +209,9 @@ static Value *status_value(Arena *arena, NodeReporter *status) {
                   object_at(arena, object_at(arena, object, "daemonEndpoints"), "kubeletEndpoint"),
                   STR("Port"), agent->config.port);
     fill_info(arena, status, object_at(arena, object, "nodeInfo"));
+    Value *images = value_new_array(arena);
+    fill_images(arena, status, images);
+    value_set(arena, object, STR("images"), images);
     return object;
 }
 
@@ -249,7 +271,11 @@ static void on_reported(void *user, const ClientResult *result) {
         retry_report(status); // a deleted Node is registered again
         return;
     }
-    loop_timer_start(&status->report, status->was_ready ? STATUS_REPORT : RETRY);
+    bool soon = status->images_changed;
+    status->images_changed = false;
+    loop_timer_start(&status->report, soon                ? IMAGES_DELAY
+                                      : status->was_ready ? STATUS_REPORT
+                                                          : RETRY);
     if (status->registered)
         status->registered(status->user, 0);
     status->registered = NULL;
@@ -299,6 +325,16 @@ static void send_status(void *user) {
     if (status->call)
         return;
     register_node(status); // 409 when it exists: then its status is patched
+    images_collect(status->agent->images);
+}
+
+void node_reporter_images_changed(NodeReporter *status) {
+    if (!status)
+        return;
+    if (status->call)
+        status->images_changed = true;
+    else
+        loop_timer_start(&status->report, IMAGES_DELAY);
 }
 
 // Lease

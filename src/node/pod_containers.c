@@ -423,8 +423,10 @@ static void start(Slot *slot) {
     slot->step = STEP_IMAGE;
     owned_set(&slot->image, slot_container(slot)->image);
     Str field_path = pod_event_target(worker, slot->start_arena, slot).field_path;
-    slot->image_request = images_ensure(worker->agent->images, worker->pod, slot_container(slot),
-                                        field_path, on_image, slot);
+    slot->image_request = images_ensure(worker->agent->images, worker->pod,
+                                        slot_container(slot)->image,
+                                        slot_container(slot)->image_pull_policy, field_path,
+                                        on_image, slot);
 }
 
 void slot_cancel_start(Slot *slot) {

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "api/admission/admission.h"
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
 #include "api/bootstrap.h"
@@ -280,6 +281,7 @@ int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void 
     }
     api->authorizer = authorizer_new(api);
     event_expiry_init(api);
+    webhooks_init(api);
     feed_start(api, fed);
     *ret = api;
     return 0;
@@ -298,6 +300,7 @@ void api_free(Api *api) {
     nonresource_free(api);
     service_allocator_free(api);
     event_expiry_free(api);
+    webhooks_free(api);
     registry_free(api->registry);
     arena_free(api->scratch);
     arena_free(api->arena);

@@ -29,6 +29,9 @@ typedef struct ApiConfig {
     // and port in the Node object, over TLS".
     HttpClient *(*node_client)(void *user, Str node_name);
     void *node_client_user;
+    // How to reach an admission webhook: NULL (or a NULL answer) means TCP and TLS. For tests.
+    HttpClient *(*webhook_client)(void *user, Str host, uint16_t port);
+    void *webhook_client_user;
     Str node_certificate, node_key; // PEM; shown to nodes, whose certificates must be of cluster_ca
 } ApiConfig;
 

@@ -275,6 +275,24 @@ static void mutated(ApiRequest *request, void *user, const ApiStatus *refusal) {
         admission_validate(&deletion->admission, validated, deletion);
 }
 
+// As admission shows them to webhooks.
+static const Value *options_value(Arena *arena, const DeleteOptions *options) {
+    Value *value = value_new_object(arena);
+    if (options->has_grace)
+        value_set_int(arena, value, STR("gracePeriodSeconds"), options->grace_seconds);
+    if (options->uid.len)
+        value_set_str(arena, value_at_make(arena, value, "preconditions"), STR("uid"),
+                      options->uid);
+    if (options->resource_version.len)
+        value_set_str(arena, value_at_make(arena, value, "preconditions"), STR("resourceVersion"),
+                      options->resource_version);
+    if (options->has_orphan)
+        value_set_bool(arena, value, STR("orphanDependents"), options->orphan);
+    if (options->policy.len)
+        value_set_str(arena, value, STR("propagationPolicy"), options->policy);
+    return value;
+}
+
 static void drop_object(void *object) {
     object_unref(object);
 }
@@ -297,6 +315,10 @@ static void attempt(Deletion *deletion) {
         deletion->done(deletion, refused);
         return;
     }
+    if (deletion->admitted) {
+        proceed(deletion);
+        return;
+    }
     bool is_namespace = is_core(deletion, "namespaces");
     deletion->admission = (Admission){
         .request = request,
@@ -306,6 +328,7 @@ static void attempt(Deletion *deletion) {
         .namespace_ = is_namespace ? deletion->name : deletion->namespace_,
         .name = deletion->name,
         .old = deletion->object,
+        .options = options_value(arena, &deletion->options),
     };
     admission_mutate(&deletion->admission, mutated, deletion);
 }

@@ -24,6 +24,7 @@ struct Deletion {
     ApiRequest *request;
     DeleteOptions options;
     Str namespace_, name;
+    bool admitted; // as an eviction: admission is not asked again
     // Once: `refusal` says why it can't be; else `object` is what was deleted (`deleted`) or is
     // being deleted.
     void (*done)(Deletion *deletion, const ApiStatus *refusal);

@@ -282,9 +282,8 @@ static void look_through(Arena *arena, const Value *containers, Str wanted, Name
 }
 
 // Which container is meant. Without a name there must be only one.
-static ApiStatus *choose_container(ApiRequest *request, const Value *pod, Str *ret) {
+static ApiStatus *choose_container(ApiRequest *request, const Value *pod, Str wanted, Str *ret) {
     Arena *arena = request->arena;
-    Str wanted = http_query(request->http, STR("container"));
     const Value *containers = value_at(pod, "spec.containers");
     Names names = {.text = STR("")};
     look_through(arena, value_at(pod, "spec.initContainers"), wanted, &names);
@@ -374,7 +373,8 @@ void pod_log_get(ApiRequest *request) {
     Str container;
     ApiStatus *refused = log_parameters(request, &query);
     if (!refused)
-        refused = choose_container(request, pod, &container);
+        refused = choose_container(request, pod, http_query(request->http, STR("container")),
+                                   &container);
     Str node = value_string_at(pod, "spec.nodeName");
     if (refused) {
         request_status(request, refused);
@@ -399,22 +399,17 @@ static ApiStatus *may_create(ApiRequest *request) {
     return authz_forbidden(request->arena, &attributes, reason);
 }
 
-static void stream_parameters(ApiRequest *request, Buf *query) {
+static void stream_parameters(ApiRequest *request, const Value *options, Buf *query) {
     static const struct {
         const char *ours, *nodes;
-        bool otherwise; // when it is not said
-    } flags[] = {{"stdin", "input", false},
-                 {"stdout", "output", false},
-                 {"stderr", "error", false},
-                 {"tty", "tty", false}};
+    } flags[] = {{"stdin", "input"}, {"stdout", "output"}, {"stderr", "error"}, {"tty", "tty"}};
     for (size_t i = 0; i < 4; i++) {
-        if (is_true(http_query(request->http, str_from(flags[i].ours))))
+        if (value_bool_at(options, flags[i].ours, false))
             add_parameter(query, request->arena, flags[i].nodes, STR("1"));
     }
-    const Str *command;
-    size_t n = http_query_all(request->http, STR("command"), &command);
-    for (size_t i = 0; i < n; i++)
-        add_parameter(query, request->arena, "command", command[i]);
+    const Value *command = value_get(options, STR("command"));
+    for (uint32_t i = 0; command && command->kind == VALUE_ARRAY && i < command->n; i++)
+        add_parameter(query, request->arena, "command", command->items[i]->string);
 }
 
 static void port_parameters(ApiRequest *request, Buf *query) {
@@ -424,20 +419,17 @@ static void port_parameters(ApiRequest *request, Buf *query) {
         add_parameter(query, request->arena, "port", ports[i]);
 }
 
-void pod_stream(ApiRequest *request) {
+static void stream_admitted(ApiRequest *request, const Value *options) {
     Arena *arena = request->arena;
     bool forward = str_eq(request->info.subresource, STR("portforward"));
-    ApiStatus *refused = may_create(request);
-    if (refused) {
-        request_status(request, refused);
-        return;
-    }
     const Value *pod = find_pod(request);
     if (!pod)
         return;
+    ApiStatus *refused = NULL;
     Str container = STR_NONE;
     if (!forward)
-        refused = choose_container(request, pod, &container);
+        refused =
+            choose_container(request, pod, value_string_at(options, "container"), &container);
     Str node = value_string_at(pod, "spec.nodeName");
     if (!refused && !node.len)
         refused =
@@ -453,7 +445,7 @@ void pod_stream(ApiRequest *request) {
     if (forward)
         port_parameters(request, &query);
     else
-        stream_parameters(request, &query);
+        stream_parameters(request, options, &query);
     const char *path = forward                                          ? "portForward"
                        : str_eq(request->info.subresource, STR("exec")) ? "exec"
                                                                         : "attach";
@@ -462,13 +454,25 @@ void pod_stream(ApiRequest *request) {
     send(node_call_new(request), node, target, true);
 }
 
+void pod_stream(ApiRequest *request) {
+    ApiStatus *refused = may_create(request);
+    if (refused)
+        request_status(request, refused);
+    else
+        connect_admit(request, stream_admitted);
+}
+
 // ---- nodes/NAME/proxy/PATH
 
-void node_proxy(ApiRequest *request) {
+static void proxy_admitted(ApiRequest *request, const Value *options) {
     Str path = request->info.tail.len ? request->info.tail : STR("/");
     Str query = request->http->query;
     Str target =
         query.len ? arena_printf(request->arena, "%.*s?%.*s", STR_ARG(path), STR_ARG(query)) : path;
     send(node_call_new(request), request->info.name, target,
          http_header_has_token(request->http, STR("Connection"), STR("upgrade")));
+}
+
+void node_proxy(ApiRequest *request) {
+    connect_admit(request, proxy_admitted);
 }

@@ -179,6 +179,7 @@ void pod_binding_create(ApiRequest *request) {
         .namespace_ = request->info.namespace_,
         .name = name,
         .object = self->binding,
+        .type = target.type,
     };
-    admission_mutate(&self->admission, admitted, self);
+    admission_check(&self->admission, admitted, self);
 }

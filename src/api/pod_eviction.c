@@ -1,6 +1,7 @@
 // Eviction: a deletion that asks politely. Until PodDisruptionBudgets are served, nobody objects.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
 
+#include "api/admission/admission.h"
 #include "api/decode.h"
 #include "api/delete.h"
 #include "api/meta.h"
@@ -37,6 +38,20 @@ static void read_options(ApiRequest *request, const Value *eviction, DeleteOptio
         request->dry_run = true;
 }
 
+typedef struct Evict {
+    Deletion deletion;
+    Admission admission;
+} Evict;
+
+static void admitted(ApiRequest *request, void *user, const ApiStatus *refusal) {
+    Evict *self = user;
+    read_options(request, self->admission.object, &self->deletion.options);
+    if (refusal)
+        request_status(request, refusal);
+    else
+        deletion_run(&self->deletion);
+}
+
 void pod_eviction_create(ApiRequest *request) {
     Value *eviction = NULL;
     DecodeTarget target = {STR("policy"), STR("v1"), STR("Eviction"),
@@ -51,11 +66,23 @@ void pod_eviction_create(ApiRequest *request) {
         request_status(request, refused);
         return;
     }
-    Deletion *deletion = arena_new_of(request->arena, Deletion);
-    deletion->request = request;
-    deletion->namespace_ = request->info.namespace_;
-    deletion->name = request->info.name;
-    deletion->done = evicted;
-    read_options(request, eviction, &deletion->options);
-    deletion_run(deletion);
+    Evict *self = arena_new_of(request->arena, Evict);
+    self->deletion = (Deletion){
+        .request = request,
+        .namespace_ = request->info.namespace_,
+        .name = request->info.name,
+        .admitted = true,
+        .done = evicted,
+    };
+    self->admission = (Admission){
+        .request = request,
+        .operation = ADMISSION_CREATE,
+        .served = request->served,
+        .subresource = STR("eviction"),
+        .namespace_ = request->info.namespace_,
+        .name = request->info.name,
+        .object = eviction,
+        .type = target.type,
+    };
+    admission_check(&self->admission, admitted, self);
 }

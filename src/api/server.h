@@ -7,6 +7,7 @@
 
 typedef struct Authorizer Authorizer;
 typedef struct WatchTimer WatchTimer;
+typedef struct Webhooks Webhooks;
 
 struct Api {
     ApiConfig config; // strings are copied into `arena`
@@ -31,6 +32,7 @@ struct Api {
     void *nonresource; // discovery, OpenAPI
     void *event_expiry;
     void *allocator;   // cluster IPs and node ports
+    Webhooks *webhooks; // admission's
 };
 
 bool api_is_ready(const Api *api);

@@ -326,6 +326,27 @@ static Value *subjects_service_accounts(const CellInput *input) {
     return subjects(input, STR("ServiceAccount"), true);
 }
 
+// Admission policies
+// -----------------------------------------------------------------------------------
+
+static Value *policy_param_kind(const CellInput *input) {
+    if (!input->field)
+        return cell_string(input, STR("<unset>"));
+    return cell_string(input, arena_printf(input->arena, "%.*s/%.*s",
+                                           STR_ARG(value_string_at(input->field, "apiVersion")),
+                                           STR_ARG(value_string_at(input->field, "kind"))));
+}
+
+static Value *policy_param_ref(const CellInput *input) {
+    Str name = value_string_at(input->field, "name");
+    Str namespace_ = value_string_at(input->field, "namespace");
+    if (!name.len)
+        return cell_string(input, STR("<unset>"));
+    return cell_string(input, namespace_.len ? arena_printf(input->arena, "%.*s/%.*s",
+                                                            STR_ARG(namespace_), STR_ARG(name))
+                                             : name);
+}
+
 CellFunction cell_find(const CellEntry *table, size_t n, Str name) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(table[i].name, name))
@@ -367,6 +388,8 @@ CellFunction table_cell_function(Str name) {
         {STR("subjects_users"), subjects_users},
         {STR("subjects_groups"), subjects_groups},
         {STR("subjects_service_accounts"), subjects_service_accounts},
+        {STR("policy_param_kind"), policy_param_kind},
+        {STR("policy_param_ref"), policy_param_ref},
     };
     CellFunction function = cell_find(table, sizeof table / sizeof *table, name);
     if (!function)

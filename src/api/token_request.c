@@ -200,6 +200,7 @@ void token_request_create(ApiRequest *request) {
         .namespace_ = request->info.namespace_,
         .name = request->info.name,
         .object = self->object,
+        .type = target.type,
     };
-    admission_mutate(&self->admission, admitted, self);
+    admission_check(&self->admission, admitted, self);
 }

@@ -144,6 +144,8 @@ static const Strategy strategies[] = {
     {"", "limitranges", true, true},
     {"", "podtemplates", true, true},
     {"", "services", true, true},
+    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", false, false},
+    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", false, false},
     {"coordination.k8s.io", "leases", true, false},
     {"events.k8s.io", "events", true, true},
     {"policy", "poddisruptionbudgets", false, false},

@@ -12,6 +12,8 @@ static const AdmissionPlugin plugins[] = {
     {"TaintNodesByCondition", admission_taint_nodes, NULL},
     {"Priority", admission_priority, NULL},
     {"DefaultTolerationSeconds", admission_default_tolerations, NULL},
+    {"MutatingAdmissionWebhook", admission_mutating_webhooks, NULL},
+    {"ValidatingAdmissionWebhook", NULL, admission_validating_webhooks},
 };
 
 const AdmissionPlugin *admission_plugin_at(size_t index) {
@@ -49,6 +51,16 @@ static bool waits(AdmissionRun *run) {
     return true;
 }
 
+// What a webhook changed goes once through all that mutates again (upstream's reinvocation).
+static bool begins_again(AdmissionRun *run) {
+    Admission *admission = run->admission;
+    if (run->validating || admission->again || !admission->repeat)
+        return false;
+    admission->again = true;
+    run->next = 0;
+    return true;
+}
+
 static void go_on(AdmissionRun *run) {
     Admission *admission = run->admission;
     const AdmissionPlugin *plugin;
@@ -64,7 +76,10 @@ static void go_on(AdmissionRun *run) {
             run->then(admission->request, run->user, refusal);
         return;
     }
-    run->then(admission->request, run->user, NULL);
+    if (begins_again(run))
+        go_on(run);
+    else
+        run->then(admission->request, run->user, NULL);
 }
 
 void admission_continue(Admission *admission, const ApiStatus *refusal) {
@@ -90,6 +105,26 @@ void admission_mutate(Admission *admission, AdmissionThen then, void *user) {
 
 void admission_validate(Admission *admission, AdmissionThen then, void *user) {
     start(admission, true, then, user);
+}
+
+typedef struct Check {
+    Admission *admission;
+    AdmissionThen then;
+    void *user;
+} Check;
+
+static void check_mutated(ApiRequest *request, void *user, const ApiStatus *refusal) {
+    Check *check = user;
+    if (refusal)
+        check->then(request, check->user, refusal);
+    else
+        admission_validate(check->admission, check->then, check->user);
+}
+
+void admission_check(Admission *admission, AdmissionThen then, void *user) {
+    Check *check = arena_new_of(admission->request->arena, Check);
+    *check = (Check){admission, then, user};
+    admission_mutate(admission, check_mutated, check);
 }
 
 bool admission_is(const Admission *admission, Str group, Str resource, Str subresource) {

@@ -22,10 +22,15 @@ typedef struct Admission {
     Str namespace_, name;
     Value *object;    // NULL for a deletion; plugins may change it while mutating
     const Value *old; // NULL for a creation
+    const Value *options; // of the operation, beyond what the request knows; may be NULL
+    const Type *type;     // of `object` where that is of the subresource's own kind; else NULL
     bool wait;        // set by a plugin that refuses for now: it is asked again when something has
                       // changed, for a while
     bool pending;     // set by a plugin that will call admission_continue() itself
     AdmissionNote *notes; // admission_note()
+    bool again;           // the second round of mutation, after a webhook changed the object
+    bool repeat;          // set by a webhook's change: there will be a second round
+    void *webhooks;       // what the first round leaves to the second
     AdmissionRun *run;    // private
 } Admission;
 
@@ -33,6 +38,8 @@ typedef struct Admission {
 typedef void (*AdmissionThen)(ApiRequest *request, void *user, const ApiStatus *refusal);
 void admission_mutate(Admission *admission, AdmissionThen then, void *user);
 void admission_validate(Admission *admission, AdmissionThen then, void *user);
+// Both, where nothing comes between them.
+void admission_check(Admission *admission, AdmissionThen then, void *user);
 
 typedef struct AdmissionPlugin {
     const char *name;
@@ -58,6 +65,8 @@ bool admission_in_namespace(const Admission *admission, const Cache *cache, size
 void admission_note(Admission *admission, const char *reason, Str message);
 void admission_tell(const Admission *admission); // by those who stored it: writes these events
 
+Str admission_operation_name(AdmissionOperation operation); // "CREATE"
+
 // The plugins, each in its file.
 ApiStatus *admission_namespace_lifecycle(Admission *admission);
 ApiStatus *admission_service_account_mutate(Admission *admission);
@@ -67,3 +76,9 @@ ApiStatus *admission_node_restriction(Admission *admission);
 ApiStatus *admission_taint_nodes(Admission *admission);
 ApiStatus *admission_priority(Admission *admission);
 ApiStatus *admission_default_tolerations(Admission *admission);
+ApiStatus *admission_mutating_webhooks(Admission *admission);
+ApiStatus *admission_validating_webhooks(Admission *admission);
+
+// Webhook configurations are followed from before the caches are filled.
+void webhooks_init(struct Api *api);
+void webhooks_free(struct Api *api);

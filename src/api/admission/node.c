@@ -45,6 +45,19 @@ static ApiStatus *forbid(Admission *admission, const char *format, Str a, Str b)
     return admission_forbidden(admission, why);
 }
 
+static ApiStatus *restrict_eviction(Admission *admission, Str node) {
+    Cache *pods = registry_cache(admission->request->api->registry, STR("core/pods"));
+    CachedObject *pod = cache_get(pods, admission->namespace_, admission->name);
+    if (!pod)
+        return status_not_found(admission->request->arena, STR(""), STR("pods"), admission->name);
+    const Value *object = object_decode(admission->request->arena, pod);
+    return str_eq(value_string_at(object, "spec.nodeName"), node)
+               ? NULL
+               : forbid(admission,
+                        "node \"%.*s\" can only evict pods with spec.nodeName set to itself%.*s",
+                        node, STR(""));
+}
+
 static ApiStatus *restrict_pod(Admission *admission, Str node) {
     bool status = str_eq(admission->subresource, STR("status"));
     if (admission->operation == ADMISSION_CREATE && !admission->subresource.len) {
@@ -82,8 +95,9 @@ static ApiStatus *restrict_pod(Admission *admission, Str node) {
                           node, STR(""));
         return NULL;
     }
-    if (str_eq(admission->subresource, STR("eviction")))
-        return NULL; // checked where the pod is known
+    if (admission->operation == ADMISSION_CREATE &&
+        str_eq(admission->subresource, STR("eviction")))
+        return restrict_eviction(admission, node);
     return forbid(admission,
                   "unexpected operation, node \"%.*s\" can only create and delete mirror pods%.*s",
                   node, STR(""));

@@ -229,7 +229,7 @@ static void annotate(Presets *self) {
 
 ApiStatus *admission_pod_preset(Admission *admission) {
     Value *pod = admission->object;
-    if (admission->operation != ADMISSION_CREATE ||
+    if (admission->operation != ADMISSION_CREATE || admission->again ||
         !admission_is(admission, STR(""), STR("pods"), STR("")))
         return NULL;
     Cache *cache =

@@ -45,6 +45,8 @@ static void start(Harness *harness) {
         .advertise_address = STR("192.0.2.1"),
         .advertise_port = 6443,
         .garbage_collector = harness->garbage_collector,
+        .webhook_client = harness->webhook_client,
+        .webhook_client_user = harness->webhook_client_user,
     };
     ready = (Ready){0};
     assert_int_equal(api_new(&config, on_ready, &ready, &harness->api), 0);

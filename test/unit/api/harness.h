@@ -11,7 +11,10 @@ typedef struct Harness {
     Api *api;
     Arena *arena;           // of answers; lives as long as the harness
     HttpClient *admin;      // system:masters
-    bool garbage_collector; // of the API's configuration, from the next harness_restart() on; set
+    // Of the API's configuration, from the next harness_restart() on.
+    bool garbage_collector; // set
+    HttpClient *(*webhook_client)(void *user, Str host, uint16_t port);
+    void *webhook_client_user;
 } Harness;
 
 typedef struct Answer {

@@ -14,15 +14,8 @@ typedef struct Warnings {
     unsigned n_ports;
 } Warnings;
 
-#define MAX_WARNINGS 100 // a client reads no more, and headers have to carry them
-
 static void add(Warnings *w, const Path *path, Str text) {
-    if (w->list->n >= MAX_WARNINGS)
-        return;
-    Str parts[] = {path_str(w->arena, path), text};
-    w->list->paths = arena_grow(w->arena, w->list->paths, w->list->n * sizeof(Str),
-                                (w->list->n + 1) * sizeof(Str));
-    w->list->paths[w->list->n++] = arena_concat(w->arena, parts, 2, STR(": "));
+    warning_add(w->arena, w->list, path, text);
 }
 
 static void add_text(Warnings *w, const Path *path, const char *text) {

@@ -129,6 +129,7 @@ static void next_round(void *user) {
         bootstrap_roles(self);
         bootstrap_bindings(self);
         make_objects(self);
+        bootstrap_api_services(self);
         bootstrap_services(self);
         break;
     case 2: // what had to go before it could be made anew

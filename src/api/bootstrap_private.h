@@ -36,3 +36,6 @@ void bootstrap_bindings(Bootstrap *self);
 // The service `kubernetes`, its Endpoints and EndpointSlice, as upstream's kubernetesservice
 // controller and EndpointsAdapter keep them.
 void bootstrap_services(Bootstrap *self);
+
+// An APIService for each group and version that is served and has none.
+void bootstrap_api_services(Bootstrap *self);

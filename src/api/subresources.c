@@ -20,6 +20,8 @@ static const struct {
     VerbHandler handler;
 } handlers[] = {
     {"", "bindings", "", VERB_CREATE, pod_binding_create},
+    {"", "componentstatuses", "", VERB_GET, component_status_get},
+    {"", "componentstatuses", "", VERB_LIST, component_status_list},
     {"", "pods", "binding", VERB_CREATE, pod_binding_create},
     {"", "pods", "eviction", VERB_CREATE, pod_eviction_create},
     {"", "pods", "log", VERB_GET, pod_log_get},

@@ -4,6 +4,8 @@
 #include "api/request.h"
 
 void pod_binding_create(ApiRequest *request); // pods/NAME/binding, and bindings
+void component_status_get(ApiRequest *request);
+void component_status_list(ApiRequest *request);
 void pod_eviction_create(ApiRequest *request);
 void token_request_create(ApiRequest *request); // serviceaccounts/NAME/token
 void token_review_create(ApiRequest *request);

@@ -146,13 +146,19 @@ static const Strategy strategies[] = {
     {"", "services", true, true},
     {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", false, false},
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", false, false},
+    {"apiregistration.k8s.io", "apiservices", false, false},
     {"coordination.k8s.io", "leases", true, false},
     {"events.k8s.io", "events", true, true},
+    {"node.k8s.io", "runtimeclasses", false, false},
     {"policy", "poddisruptionbudgets", false, false},
     {"rbac.authorization.k8s.io", "clusterrolebindings", true, true},
     {"rbac.authorization.k8s.io", "clusterroles", true, true},
     {"rbac.authorization.k8s.io", "rolebindings", true, true},
     {"rbac.authorization.k8s.io", "roles", true, true},
+    {"storage.k8s.io", "csidrivers", false, false},
+    {"storage.k8s.io", "csinodes", false, false},
+    {"storage.k8s.io", "csistoragecapacities", false, false},
+    {"storage.k8s.io", "volumeattachments", false, false},
 };
 
 static const Strategy *strategy_of(const Resource *resource) {

@@ -102,6 +102,10 @@ void schema_validate_subresource(FieldErrors *errors, const Resource *resource,
 // NULL when the resource has no rules for it.
 const SubresourceRules *schema_subresource_rules(const Resource *resource, Str subresource);
 
+// Appends a warning for the client, "PATH: TEXT" (TEXT alone when `path` is NULL). More than a client
+// reads, and headers can carry, are dropped.
+void warning_add(Arena *arena, ValuePaths *warnings, const Path *path, Str text);
+
 // Functions next to the kinds (kinds/*.c), named in the kinds files.
 typedef struct TypeRules {
     void (*default_fn)(Arena *arena, Value *value);

@@ -102,3 +102,15 @@ void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t
     add(errors, FIELD_ERROR_TOO_MANY, path, arena_printf(errors->arena, "%zu", actual),
         arena_printf(errors->arena, "must have at most %zu item%s", max, max == 1 ? "" : "s"));
 }
+
+#define MAX_WARNINGS 100
+
+void warning_add(Arena *arena, ValuePaths *warnings, const Path *path, Str text) {
+    if (warnings->n >= MAX_WARNINGS)
+        return;
+    if (path)
+        text = arena_concat(arena, (Str[]){path_str(arena, path), text}, 2, STR(": "));
+    warnings->paths = arena_grow(arena, warnings->paths, warnings->n * sizeof(Str),
+                                 (warnings->n + 1) * sizeof(Str));
+    warnings->paths[warnings->n++] = text;
+}

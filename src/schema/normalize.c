@@ -182,9 +182,10 @@ static Value *zero_value(Arena *arena, FieldKind kind) {
         return value_new_string(arena, STR("0s"));
     case FIELD_OBJECT:
         return value_new_object(arena);
+    case FIELD_RAW:
+        return value_new_null(arena);
     case FIELD_TIME:
     case FIELD_MICRO_TIME:
-    case FIELD_RAW:
         return NULL;
     }
     return NULL;

@@ -61,7 +61,7 @@ static void test_volumes(void **state) {
         "Reason|Age|VolumeMode(wide)";
     check(volumes,
           "{" META ",'spec':{'capacity':{'storage':'1Gi'},'accessModes':['ReadWriteOncePod','"
-                   "ReadWriteMany','ReadOnlyMany',"
+          "ReadWriteMany','ReadOnlyMany',"
           "'ReadWriteOnce'],'persistentVolumeReclaimPolicy':'Retain','claimRef':{'namespace':'ns','"
           "name':'c'},"
           "'storageClassName':'fast','volumeAttributesClassName':'gold','volumeMode':'Block'},"
@@ -106,7 +106,7 @@ static void test_storage(void **state) {
           columns, "x|p|Retain|WaitForFirstConsumer|false|60s");
     check(kinds_resource_storage_v1_csidrivers(),
           "{" META ",'spec':{'attachRequired':true,'podInfoOnMount':false,'storageCapacity':true,'"
-                   "tokenRequests':"
+          "tokenRequests':"
           "[{'audience':'a'},{'audience':'b'}],'requiresRepublish':false,'volumeLifecycleModes':['"
           "Persistent','Ephemeral']}}",
           "Name|AttachRequired|PodInfoOnMount|StorageCapacity|TokenRequests|RequiresRepublish|"
@@ -168,11 +168,127 @@ static void test_endpoint_slices(void **state) {
           "x|FQDN|<unset>|<unset>|60s");
 }
 
+static void test_networking(void **state) {
+    const Resource *ingresses = kinds_resource_networking_v1_ingresses();
+    const char *columns = "Name|Class|Hosts|Address|Ports|Age";
+    check(ingresses,
+          "{" META
+          ",'spec':{'ingressClassName':'c','tls':[{}],'rules':[{'host':'a'},{},{'host':'b'},"
+          "{'host':'c'},{'host':'d'},{'host':'e'}]},'status':{'loadBalancer':{'ingress':"
+          "[{'ip':'10.0.0.2'},{'hostname':'h'},{'ip':'10.0.0.1'}]}}}",
+          columns, "x|c|a,b,c + 3 more...|10.0.0.1,10.0.0.2,h|80, 443|60s");
+    check(ingresses, "{" META ",'spec':{'rules':[{}]}}", columns, "x|<none>|*||80|60s");
+    columns = "Name|Controller|Parameters|Age";
+    check(kinds_resource_networking_v1_ingressclasses(),
+          "{" META
+          ",'spec':{'controller':'example.com/c','parameters':{'apiGroup':'k8s.example.com',"
+          "'kind':'Parameters','name':'p'}}}",
+          columns, "x|example.com/c|Parameters.k8s.example.com/p|60s");
+    check(kinds_resource_networking_v1_ingressclasses(),
+          "{" META
+          ",'spec':{'controller':'example.com/c','parameters':{'kind':'ConfigMap','name':'p'}}}",
+          columns, "x|example.com/c|ConfigMap/p|60s");
+    check(kinds_resource_networking_v1_ingressclasses(), "{" META ",'spec':{'controller':'c/c'}}",
+          columns, "x|c/c|<none>|60s");
+    columns = "Name|Pod-Selector|Age";
+    check(kinds_resource_networking_v1_networkpolicies(),
+          "{" META ",'spec':{'podSelector':{'matchLabels':{'b':'1','a':'2'}}}}", columns,
+          "x|a=2,b=1|60s");
+    check(kinds_resource_networking_v1_networkpolicies(), "{" META ",'spec':{'podSelector':{}}}",
+          columns, "x|<none>|60s");
+    columns = "Name|ParentRef|Age";
+    check(kinds_resource_networking_v1_ipaddresses(),
+          "{" META ",'spec':{'parentRef':{'resource':'services','namespace':'ns','name':'s'}}}",
+          columns, "x|services/ns/s|60s");
+    check(kinds_resource_networking_v1_ipaddresses(),
+          "{" META ",'spec':{'parentRef':{'group':'g','resource':'r','name':'s'}}}", columns,
+          "x|r.g/s|60s");
+    check(kinds_resource_networking_v1_servicecidrs(),
+          "{" META ",'spec':{'cidrs':['10.0.0.0/8','fd00::/64']}}", "Name|CIDRs|Age",
+          "x|10.0.0.0/8,fd00::/64|60s");
+}
+
+static void test_flow_control(void **state) {
+    const char *columns = "Name|PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL";
+    check(kinds_resource_flowcontrol_v1_flowschemas(),
+          "{" META ",'spec':{'priorityLevelConfiguration':{'name':'p'},'matchingPrecedence':7,"
+          "'distinguisherMethod':{'type':'ByUser'}},'status':{'conditions':[{'type':'Dangling',"
+          "'status':'False'}]}}",
+          columns, "x|p|7|ByUser|60s|False");
+    check(kinds_resource_flowcontrol_v1_flowschemas(),
+          "{" META ",'spec':{'priorityLevelConfiguration':{'name':'p'},'matchingPrecedence':7}}",
+          columns, "x|p|7|<none>|60s|?");
+    columns = "Name|Type|NominalConcurrencyShares|Queues|HandSize|QueueLengthLimit|Age";
+    check(kinds_resource_flowcontrol_v1_prioritylevelconfigurations(),
+          "{" META
+          ",'spec':{'type':'Limited','limited':{'nominalConcurrencyShares':5,'limitResponse':"
+          "{'type':'Queue','queuing':{'queues':16,'handSize':4,'queueLengthLimit':50}}}}}",
+          columns, "x|Limited|5|16|4|50|60s");
+    check(kinds_resource_flowcontrol_v1_prioritylevelconfigurations(),
+          "{" META ",'spec':{'type':'Exempt'}}", columns,
+          "x|Exempt|<none>|<none>|<none>|<none>|60s");
+}
+
+static void test_certificates(void **state) {
+    const char *columns = "Name|Age|SignerName|Requestor|RequestedDuration|Condition";
+    const Resource *requests = kinds_resource_certificates_v1_certificatesigningrequests();
+    check(requests,
+          "{" META ",'spec':{'signerName':'s/s','username':'u','expirationSeconds':3600},'status':"
+          "{'certificate':'YQ==','conditions':[{'type':'Approved'}]}}",
+          columns, "x|60s|s/s|u|60m|Approved,Issued");
+    check(requests,
+          "{" META ",'spec':{'username':'u'},'status':{'conditions':[{'type':'Approved'},"
+          "{'type':'Denied'},{'type':'Failed'}]}}",
+          columns, "x|60s|<none>|u|<none>|Denied,Failed");
+    check(requests, "{" META ",'spec':{'username':'u'}}", columns, "x|60s|<none>|u|<none>|Pending");
+}
+
+static void test_nodes_and_devices(void **state) {
+    check(kinds_resource_node_v1_runtimeclasses(), "{" META ",'handler':'h'}", "Name|Handler|Age",
+          "x|h|60s");
+    check(kinds_resource_resource_v1_deviceclasses(), "{" META "}", "Name|Age", "x|60s");
+    check(kinds_resource_resource_v1_resourceclaimtemplates(), "{" META "}", "Name|Age", "x|60s");
+    check(kinds_resource_resource_v1_resourceslices(),
+          "{" META ",'spec':{'nodeName':'n','driver':'d','pool':{'name':'p'}}}",
+          "Name|Node|Driver|Pool|Age", "x|n|d|p|60s");
+    const Resource *claims = kinds_resource_resource_v1_resourceclaims();
+    check(claims, "{" META "}", "Name|State|Age", "x|pending|60s");
+    check(claims, "{" META ",'status':{'allocation':{},'reservedFor':[{}]}}", "Name|State|Age",
+          "x|allocated,reserved|60s");
+    check(claims, "{" GOING ",'status':{'allocation':{}}}", "Name|State|Age",
+          "x|deleted,allocated|60s");
+    check(claims, "{" GOING "}", "Name|State|Age", "x|deleted|60s");
+}
+
+// kube-aggregator's pkg/registry/apiservice/etcd; ComponentStatus: printComponentStatus.
+static void test_services_and_components(void **state) {
+    const char *columns = "Name|Service|Available|Age";
+    const Resource *services = kinds_resource_apiregistration_v1_apiservices();
+    check(services, "{" META ",'spec':{}}", columns, "x|Local|Unknown|60s");
+    check(services,
+          "{" META
+          ",'status':{'conditions':[{'type':'Available','status':'True','reason':'Local'}]}}",
+          columns, "x|Local|True|60s");
+    check(services,
+          "{" META ",'spec':{'service':{'namespace':'n','name':'s'}},'status':{'conditions':"
+          "[{'type':'Available','status':'False','reason':'ServiceNotFound'}]}}",
+          columns, "x|n/s|False (ServiceNotFound)|60s");
+    columns = "Name|Status|Message|Error";
+    const Resource *components = kinds_resource_core_v1_componentstatuses();
+    check(components,
+          "{" META ",'conditions':[{'type':'Healthy','status':'True','message':'ok','error':'e'}]}",
+          columns, "x|Healthy|ok|e");
+    check(components, "{" META ",'conditions':[{'type':'Healthy','status':'False'}]}", columns,
+          "x|Unhealthy||");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_volumes),         cmocka_unit_test(test_claims),
-        cmocka_unit_test(test_storage),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_endpoint_slices),
+        cmocka_unit_test(test_volumes),           cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_storage),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_endpoint_slices),   cmocka_unit_test(test_networking),
+        cmocka_unit_test(test_flow_control),      cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_nodes_and_devices), cmocka_unit_test(test_services_and_components),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

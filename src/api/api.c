@@ -17,6 +17,7 @@
 #include "api/verbs.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "pki/pki.h"
 #include "schema/protobuf.h"
 
 // As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight. Watches and
@@ -244,6 +245,8 @@ static Str keep(Api *api, Str s) {
     return s.ptr ? arena_str(api->arena, s) : STR("");
 }
 
+enum { TOKENS_REMEMBERED = 1024 };
+
 static void keep_config(Api *api, const ApiConfig *config) {
     ApiConfig *own = &api->config;
     *own = *config;
@@ -257,6 +260,7 @@ static void keep_config(Api *api, const ApiConfig *config) {
     for (size_t i = 0; i < config->n_service_account_publics; i++)
         publics[i] = keep(api, config->service_account_publics[i]);
     own->service_account_publics = publics;
+    api->tokens = jwt_verifier_new(publics, config->n_service_account_publics, TOKENS_REMEMBERED);
 }
 
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret) {
@@ -297,6 +301,7 @@ void api_free(Api *api) {
     ApiRequest *request;
     list_for_each(request, &api->requests, link) request_abort(request);
     authorizer_free(api->authorizer);
+    jwt_verifier_free(api->tokens);
     nonresource_free(api);
     service_allocator_free(api);
     event_expiry_free(api);

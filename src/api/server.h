@@ -17,6 +17,7 @@ struct Api {
     Store *store;
     Registry *registry;
     Authorizer *authorizer;
+    struct JwtVerifier *tokens; // of service accounts
     StoreWatch *watch;
     int64_t revision;        // the caches show everything up to it
     List waiting;            // for a revision

@@ -43,6 +43,13 @@ int pki_jwt_sign(Arena *arena, Str key, Str payload, Str *ret_token);
 // is the only one tried; without such a one all are. Returns 0, -EBADMSG (malformed, too long, or
 // not ES256) or -EACCES (no key made that signature).
 int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, Str *ret_payload);
+// The same with keys of its own, for a server that sees a token again with each request: a signature
+// that was found good (some 100 us each) is remembered, of up to `capacity` tokens, at most 1 MiB of
+// payloads.
+typedef struct JwtVerifier JwtVerifier;
+JwtVerifier *jwt_verifier_new(const Str *public_keys, size_t n, size_t capacity); // keys: copied
+void jwt_verifier_free(JwtVerifier *verifier);
+int jwt_verifier_verify(JwtVerifier *verifier, Arena *arena, Str token, Str *ret_payload);
 int pki_key_id(Arena *arena, Str public_key, Str *ret_kid);
 // The public key as a member of a JWK set (RFC 7517), in the form that /openid/v1/jwks has
 // upstream.

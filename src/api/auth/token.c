@@ -100,9 +100,7 @@ static void fill_user(Arena *arena, const Value *claims, const Value *k8s, Str n
 bool token_authenticate(Api *api, Arena *arena, Str token, const Str *audiences, size_t n_audiences,
                         TokenUser *ret) {
     Str payload;
-    if (token.len > 64 * 1024 ||
-        pki_jwt_verify(arena, api->config.service_account_publics,
-                       api->config.n_service_account_publics, token, &payload) != 0)
+    if (jwt_verifier_verify(api->tokens, arena, token, &payload) != 0)
         return false;
     Value *claims;
     ParseError error;

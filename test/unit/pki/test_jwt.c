@@ -207,12 +207,40 @@ static void test_limits(void **state) {
     assert_int_equal(pki_jwt_sign(arena, keys.public_key, STR("{}"), &token), -EINVAL);
 }
 
+// Asked again, in whatever order and also after many others, the verifier says what pki_jwt_verify()
+// says, and never takes one token for another.
+static void test_verifier(void **state) {
+    enum { TOKENS = 50 };
+    _arena_free_ Arena *arena = arena_new();
+    Keys keys = keys_new(arena);
+    JwtVerifier *verifier = jwt_verifier_new(&keys.public_key, 1, 16);
+    Str *tokens = arena_array_of(arena, Str, TOKENS), payload;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < TOKENS; i++) {
+            Str claims = arena_printf(arena, "{\"sub\":\"%d\"}", i);
+            if (round == 0)
+                assert_int_equal(pki_jwt_sign(arena, keys.secret, claims, &tokens[i]), 0);
+            for (int again = 0; again < 2; again++) {
+                assert_int_equal(jwt_verifier_verify(verifier, arena, tokens[i], &payload), 0);
+                assert_true(str_eq(payload, claims));
+            }
+            Str changed = arena_str(arena, tokens[i]);
+            ((char *)changed.ptr)[changed.len - 10] ^= 1;
+            assert_int_not_equal(jwt_verifier_verify(verifier, arena, changed, &payload), 0);
+        }
+    }
+    Str large = arena_printf(arena, "%0*d", PKI_MAX_TOKEN + 1, 1);
+    assert_int_equal(jwt_verifier_verify(verifier, arena, large, &payload), -EBADMSG);
+    assert_int_equal(jwt_verifier_verify(verifier, arena, STR_NONE, &payload), -EBADMSG);
+    jwt_verifier_free(verifier);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_second_opinion),
         cmocka_unit_test(test_rfc7515),    cmocka_unit_test(test_headers),
         cmocka_unit_test(test_tampering),  cmocka_unit_test(test_zero_signature),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_verifier),
     };
     return cmocka_run_group_tests_name("pki jwt", tests, NULL, NULL);
 }

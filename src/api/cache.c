@@ -14,6 +14,10 @@
 #define HISTORY_MOST 4096
 #define HISTORY_BYTES (1024 * 1024)
 #define HISTORY_AGE_NS (300 * NSEC_PER_SEC)
+// While somebody lags: enough that a burst can pass, and a bound on what one who never reads costs.
+#define LAG_MOST 16384
+#define LAG_BYTES (16 * 1024 * 1024)
+#define LAG_AGE_NS (10 * NSEC_PER_SEC)
 #define MAX_LISTENERS 4
 
 struct CacheEvent {
@@ -45,6 +49,7 @@ struct Cache {
     size_t *field_buckets; // how many buckets there are for each selectable field
     size_t n_watchers;
     List lagging;
+    bool framed; // events keep their frames, for those who lag
     struct {
         CacheListener fn;
         void *user;
@@ -185,14 +190,34 @@ static void grow(Cache *cache) {
     cache->capacity = capacity;
 }
 
+static bool is_due(const Cache *cache, int64_t now) {
+    int64_t age = now - event_at(cache, cache->first)->time;
+    bool lag = !list_is_empty(&cache->lagging) && age <= LAG_AGE_NS;
+    return cache->next - cache->first > (lag ? LAG_MOST : HISTORY_MOST) ||
+           cache->history_bytes > (lag ? LAG_BYTES : HISTORY_BYTES) || age > HISTORY_AGE_NS;
+}
+
 static void trim(Cache *cache, int64_t now) {
-    while (cache->next - cache->first > HISTORY_LEAST) {
-        const CacheEvent *event = event_at(cache, cache->first);
-        if (cache->next - cache->first <= HISTORY_MOST && cache->history_bytes <= HISTORY_BYTES &&
-            now - event->time <= HISTORY_AGE_NS)
-            break;
+    while (cache->next - cache->first > HISTORY_LEAST && is_due(cache, now))
         drop_first(cache);
-    }
+}
+
+// Nobody lags any more: what was kept for those who did may go.
+static void all_caught_up(Cache *cache) {
+    if (!cache->framed)
+        return;
+    for (uint64_t i = cache->first; i < cache->next; i++)
+        drop_frames(event_at(cache, i));
+    cache->framed = false;
+    trim(cache, event_at(cache, cache->next - 1)->time);
+}
+
+static void leave_lagging(Cache *cache, CacheWatcher *watcher) {
+    if (!list_is_linked(&watcher->in_lagging))
+        return;
+    list_remove(&watcher->in_lagging);
+    if (list_is_empty(&cache->lagging))
+        all_caught_up(cache);
 }
 
 // Those whose next event is gone can't go on.
@@ -374,11 +399,11 @@ void cache_watcher_resume(CacheWatcher *watcher) {
         CacheEvent *event = event_at(cache, watcher->position++);
         bool more = true;
         bool delivered = deliver(watcher, event, &more);
-        drop_frames(event);
+        cache->framed |= delivered;
         if (delivered && !more)
             return;
     }
-    list_remove(&watcher->in_lagging);
+    leave_lagging(cache, watcher);
 }
 
 void cache_watcher_stop(CacheWatcher *watcher) {
@@ -386,7 +411,7 @@ void cache_watcher_stop(CacheWatcher *watcher) {
     if (!cache)
         return;
     bucket_leave(cache, watcher);
-    list_remove(&watcher->in_lagging);
+    leave_lagging(cache, watcher);
     watcher->cache = NULL;
     cache->n_watchers--;
 }
@@ -431,5 +456,8 @@ void cache_apply(Cache *cache, Arena *scratch, Str key, CachedObject *object, in
     trim(cache, now);
     cut_stragglers(cache);
     tell_watchers(cache, kept);
-    drop_frames(kept);
+    if (list_is_empty(&cache->lagging))
+        drop_frames(kept);
+    else
+        cache->framed = true;
 }

@@ -16,7 +16,7 @@ struct JwtVerifier {
     Arena *arena; // the keys
     const Str *public_keys;
     size_t n;
-    Map *young, *old; // sha256 of the token to its payload, Bytes
+    Map *young, *old;  // sha256 of the token to its payload, Bytes
     size_t generation; // tokens in one, at most
     size_t young_bytes;
 };
@@ -52,7 +52,7 @@ void jwt_verifier_free(JwtVerifier *verifier) {
 
 static void remember(JwtVerifier *verifier, Str digest, Bytes *payload) {
     if (map_count(verifier->young) >= verifier->generation ||
-         verifier->young_bytes > GENERATION_BYTES) {
+        verifier->young_bytes > GENERATION_BYTES) {
         generation_free(verifier->old);
         verifier->old = verifier->young;
         verifier->young = map_new();

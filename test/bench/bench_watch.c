@@ -1,5 +1,5 @@
-// Fan-out: one writer changes ConfigMaps of 1 KiB, many watches over TLS and HTTP/2 see every change.
-// Counts what arrives and checks that no watch misses or reorders one.
+// Fan-out: one writer changes ConfigMaps of 1 KiB, many watches over TLS and HTTP/2 see every
+// change. Counts what arrives and checks that no watch misses or reorders one.
 //   bench_watch PORT CA_FILE TOKEN WATCHES CHANGES_PER_SECOND SECONDS
 // The namespace `bench` must exist. Prints one JSON object.
 
@@ -113,7 +113,8 @@ static HttpClient *connect_client(Bench *bench, uint16_t port, Str ca) {
 
 static void open_watches(Bench *bench, uint16_t port, Str ca, int64_t revision) {
     char target[128];
-    int len = snprintf(target, sizeof target, COLLECTION "?watch=1&resourceVersion=%" PRId64, revision);
+    int len =
+        snprintf(target, sizeof target, COLLECTION "?watch=1&resourceVersion=%" PRId64, revision);
     HttpClient *client = NULL;
     for (size_t i = 0; i < bench->n_watches; i++) {
         if (i % PER_CONNECTION == 0)
@@ -206,6 +207,7 @@ static void begin_writing(Bench *bench) {
     bench->began = now();
     loop_timer_init(&bench->deadline, bench->loop, look_for_progress, bench);
     look_for_progress(bench);
+    loop_timer_init(&bench->timer, bench->loop, tick, bench);
     tick(bench);
 }
 
@@ -295,8 +297,8 @@ int main(int argc, char **argv) {
     Creation creation = {
         .bench = &bench, .port = (uint16_t)atoi(argv[1]), .ca = read_file(arena, argv[2])};
     bench.watches = memory_zalloc(bench.n_watches * sizeof(Watch));
-    bench.headers[0] = (HttpHeader){STR("authorization"),
-                                    arena_printf(arena, "Bearer %s", argv[3])};
+    bench.headers[0] =
+        (HttpHeader){STR("authorization"), arena_printf(arena, "Bearer %s", argv[3])};
     bench.headers[1] = (HttpHeader){STR("content-type"), STR("application/json")};
     bench.writer = connect_client(&bench, creation.port, creation.ca);
     create_objects(&creation);

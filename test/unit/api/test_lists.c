@@ -23,7 +23,8 @@ static int teardown(void **state) {
 
 static Answer *make(Harness *h, const char *name, const char *color) {
     char body[256];
-    snprintf(body, sizeof body, "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"color\":\"%s\"}}}", name, color);
+    snprintf(body, sizeof body, "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"color\":\"%s\"}}}",
+             name, color);
     Answer *made = call(h, "POST", MAPS, body);
     assert_status(made, 201);
     return made;
@@ -61,8 +62,9 @@ static void test_list(void **state) {
     assert_int_equal(count(call(h, "GET", MAPS "?fieldSelector=metadata.name!%3Da", NULL)), 2);
     assert_int_equal(count(call(h, "GET", "/api/v1/configmaps", NULL)), 3);
     assert_int_equal(count(call(h, "GET", "/api/v1/namespaces/kube-system/configmaps", NULL)), 0);
-    assert_refused(call(h, "GET", MAPS "?fieldSelector=data.k%3Da", NULL), 400,
-                   "\"data.k\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+    assert_refused(
+        call(h, "GET", MAPS "?fieldSelector=data.k%3Da", NULL), 400,
+        "\"data.k\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
     assert_refused(call(h, "GET", "/api/v1/pods?fieldSelector=spec.foo%3Da", NULL), 400,
                    "field label not supported: spec.foo");
     assert_status(call(h, "GET", MAPS "?labelSelector=a%3D%3D%3Db", NULL), 400);
@@ -91,7 +93,8 @@ static void test_pages(void **state) {
     assert_string_equal(item_name(page, 1), "m11");
     assert_string_equal(item_name(page, 2), "m12");
     assert_string_equal(text_at(page, "metadata.resourceVersion"), version);
-    snprintf(target, sizeof target, MAPS "?limit=10&continue=%s", text_at(page, "metadata.continue"));
+    snprintf(target, sizeof target, MAPS "?limit=10&continue=%s",
+             text_at(page, "metadata.continue"));
     page = call(h, "GET", target, NULL);
     assert_int_equal(count(page), 5);
     assert_string_equal(text_at(page, "metadata.continue"), "");
@@ -112,10 +115,12 @@ static void test_versions(void **state) {
     assert_status(exact, 200);
     assert_int_equal(count(exact), 1);
     assert_string_equal(text_at(exact, "metadata.resourceVersion"), first);
-    snprintf(target, sizeof target, MAPS "?resourceVersion=%s&resourceVersionMatch=NotOlderThan", first);
+    snprintf(target, sizeof target, MAPS "?resourceVersion=%s&resourceVersionMatch=NotOlderThan",
+             first);
     assert_int_equal(count(call(h, "GET", target, NULL)), 2);
     assert_int_equal(count(call(h, "GET", MAPS "?resourceVersion=0", NULL)), 2);
-    Answer *future = call(h, "GET", MAPS "?resourceVersion=99999&resourceVersionMatch=NotOlderThan", NULL);
+    Answer *future =
+        call(h, "GET", MAPS "?resourceVersion=99999&resourceVersionMatch=NotOlderThan", NULL);
     assert_status(future, 504);
     assert_string_equal(text_at(future, "reason"), "Timeout");
     assert_status(call(h, "GET", MAPS "?resourceVersionMatch=Exact", NULL), 422);
@@ -125,7 +130,8 @@ static void test_versions(void **state) {
 static void test_forms(void **state) {
     Harness *h = *state;
     make(h, "a", "red");
-    const char *const table[] = {"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", NULL};
+    const char *const table[] = {
+        "Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", NULL};
     Answer *a = call_with(h, h->admin, "GET", MAPS, NULL, table);
     assert_status(a, 200);
     assert_string_equal(text_at(a, "kind"), "Table");
@@ -134,14 +140,18 @@ static void test_forms(void **state) {
     assert_true(value_get(a->json, STR("columnDefinitions"))->n > 1);
     a = call_with(h, h->admin, "GET", MAPS "/a", NULL, table);
     assert_string_equal(text_at(a, "kind"), "Table");
-    const char *const partial[] = {"Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", NULL};
+    const char *const partial[] = {
+        "Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", NULL};
     a = call_with(h, h->admin, "GET", MAPS, NULL, partial);
     assert_string_equal(text_at(a, "kind"), "PartialObjectMetadataList");
     assert_string_equal(item_name(a, 0), "a");
     const char *const other[] = {"Accept", "application/xml", NULL};
     a = call_with(h, h->admin, "GET", MAPS, NULL, other);
-    assert_refused(a, 406, "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf");
-    const char *const either[] = {"Accept", "application/vnd.kubernetes.protobuf,application/json", NULL};
+    assert_refused(a, 406,
+                   "only the following media types are accepted: application/json, "
+                   "application/yaml, application/vnd.kubernetes.protobuf");
+    const char *const either[] = {"Accept", "application/vnd.kubernetes.protobuf,application/json",
+                                  NULL};
     assert_status(call_with(h, h->admin, "GET", MAPS, NULL, either), 200);
     a = call(h, "GET", MAPS "/a?pretty=true", NULL);
     assert_non_null(strstr(a->body.ptr, "{\n  \"kind\": \"ConfigMap\""));
@@ -163,7 +173,8 @@ static Watching watch(Harness *h, const char *target) {
     return w;
 }
 
-// The events so far as "ADDED a, DELETED b"; what is not an object's event is shown by its type alone.
+// The events so far as "ADDED a, DELETED b"; what is not an object's event is shown by its type
+// alone.
 static const char *events(Harness *h, const Watching *w) {
     harness_run(h, 10 * NSEC_PER_MSEC);
     static char text[4096];
@@ -175,7 +186,8 @@ static const char *events(Harness *h, const Watching *w) {
         Str line = str_cut(&rest, '\n');
         assert_int_equal(value_parse_json(h->arena, line, NULL, &event, &error), 0);
         size_t len = strlen(text);
-        snprintf(text + len, sizeof text - len, "%s%.*s%s%.*s", len ? ", " : "", STR_ARG(value_string_at(event, "type")),
+        snprintf(text + len, sizeof text - len, "%s%.*s%s%.*s", len ? ", " : "",
+                 STR_ARG(value_string_at(event, "type")),
                  value_string_at(event, "object.metadata.name").len ? " " : "",
                  STR_ARG(value_string_at(event, "object.metadata.name")));
     }
@@ -192,8 +204,10 @@ static void test_watch(void **state) {
     assert_int_equal(all.answer->status, 200);
     assert_string_equal(events(h, &all), "ADDED a");
     make(h, "b", "blue");
-    assert_status(call_patch(h, "merge", MAPS "/b", "{\"metadata\":{\"labels\":{\"color\":\"red\"}}}"), 200);
-    assert_status(call_patch(h, "merge", MAPS "/a", "{\"metadata\":{\"labels\":{\"color\":\"blue\"}}}"), 200);
+    assert_status(
+        call_patch(h, "merge", MAPS "/b", "{\"metadata\":{\"labels\":{\"color\":\"red\"}}}"), 200);
+    assert_status(
+        call_patch(h, "merge", MAPS "/a", "{\"metadata\":{\"labels\":{\"color\":\"blue\"}}}"), 200);
     assert_status(call(h, "DELETE", MAPS "/b", NULL), 200);
     assert_string_equal(events(h, &all), "ADDED a, ADDED b, MODIFIED b, MODIFIED a, DELETED b");
     // An object that begins or stops to match comes or goes.
@@ -227,7 +241,8 @@ static void test_watch_from_version(void **state) {
 static void test_initial_events(void **state) {
     Harness *h = *state;
     make(h, "a", "red");
-    Watching w = watch(h, MAPS "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
+    Watching w = watch(h, MAPS "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&"
+                               "resourceVersionMatch=NotOlderThan");
     assert_string_equal(events(h, &w), "ADDED a, BOOKMARK");
     assert_non_null(strstr(w.answer->body.ptr, "\"k8s.io/initial-events-end\":\"true\""));
     make(h, "b", "red");
@@ -238,7 +253,9 @@ static void test_initial_events(void **state) {
 
 static void test_bookmarks_and_timeout(void **state) {
     Harness *h = *state;
-    Watching w = watch(h, MAPS "?watch=true&allowWatchBookmarks=true&timeoutSeconds=200&labelSelector=color%3Dred");
+    Watching w =
+        watch(h, MAPS
+              "?watch=true&allowWatchBookmarks=true&timeoutSeconds=200&labelSelector=color%3Dred");
     harness_run(h, 100 * NSEC_PER_SEC);
     assert_string_equal(events(h, &w), ""); // nothing happened, nothing to say
     make(h, "b", "blue");
@@ -249,18 +266,49 @@ static void test_bookmarks_and_timeout(void **state) {
     assert_int_equal(w.answer->error, 0);
 }
 
-// A client that does not read is cut once the history has moved on, and costs no more than the history.
-static void test_slow_watcher(void **state) {
-    Harness *h = *state;
-    Watching w = watch(h, MAPS "?watch=true");
-    http_call_pause(w.call, true);
+// A client that does not read is cut once the history has moved on, and costs no more than the
+// history.
+static void make_large(Harness *h, int from, int to) {
     static char body[64 * 1024];
-    for (int i = 0; i < 200; i++) {
-        int len = snprintf(body, sizeof body, "{\"metadata\":{\"name\":\"m%d\"},\"data\":{\"k\":\"", i);
+    for (int i = from; i < to; i++) {
+        int len =
+            snprintf(body, sizeof body, "{\"metadata\":{\"name\":\"m%d\"},\"data\":{\"k\":\"", i);
         memset(body + len, 'x', 32 * 1024);
         snprintf(body + len + 32 * 1024, 16, "\"}}");
         assert_status(call(h, "POST", MAPS, body), 201);
     }
+}
+
+// Some megabytes behind, but not for long: it misses nothing, and its companion is not held up.
+static void test_slow_watcher(void **state) {
+    Harness *h = *state;
+    Watching slow = watch(h, MAPS "?watch=true"), other = watch(h, MAPS "?watch=true");
+    http_call_pause(slow.call, true);
+    make_large(h, 0, 200);
+    harness_run(h, NSEC_PER_SEC);
+    http_call_pause(slow.call, false);
+    harness_run(h, NSEC_PER_SEC);
+    assert_false(slow.answer->done);
+    assert_true(str_eq(slow.answer->body, other.answer->body));
+    Str rest = slow.answer->body;
+    for (int i = 0; i < 200; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "\"name\":\"m%d\"", i);
+        Str line = str_cut(&rest, '\n');
+        assert_non_null(memmem(line.ptr, line.len, name, strlen(name)));
+    }
+    http_call_cancel(slow.call);
+    http_call_cancel(other.call);
+}
+
+// More than a burst behind: it is cut, and can begin again.
+static void test_stalled_watcher(void **state) {
+    Harness *h = *state;
+    Watching w = watch(h, MAPS "?watch=true");
+    http_call_pause(w.call, true);
+    make_large(h, 0, 200);
+    harness_run(h, 11 * NSEC_PER_SEC);
+    make_large(h, 200, 201);
     http_call_pause(w.call, false);
     harness_run(h, NSEC_PER_SEC);
     assert_true(w.answer->done);
@@ -292,15 +340,19 @@ static void test_watch_forms(void **state) {
 // Field selectors find what is nowhere else: the pods of one node.
 static void test_watch_by_field(void **state) {
     Harness *h = *state;
-    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}"), 201);
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts",
+                       "{\"metadata\":{\"name\":\"default\"}}"),
+                  201);
     Watching on_n1 = watch(h, "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3Dn1");
     Watching pending = watch(h, "/api/v1/pods?watch=true&fieldSelector=spec.nodeName%3D");
     assert_status(call(h, "POST", "/api/v1/namespaces/default/pods",
-                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}"),
+                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\","
+                       "\"image\":\"i\"}]}}"),
                   201);
-    assert_status(call(h, "POST", "/api/v1/namespaces/default/pods/p/binding",
-                       "{\"metadata\":{\"name\":\"p\"},\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}"),
-                  201);
+    assert_status(
+        call(h, "POST", "/api/v1/namespaces/default/pods/p/binding",
+             "{\"metadata\":{\"name\":\"p\"},\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}"),
+        201);
     assert_string_equal(events(h, &on_n1), "ADDED p");
     assert_string_equal(events(h, &pending), "ADDED p, DELETED p");
     http_call_cancel(on_n1.call);
@@ -318,6 +370,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_initial_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bookmarks_and_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_watcher, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stalled_watcher, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_forms, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_by_field, setup, teardown),
     };

@@ -13,10 +13,12 @@ FOLDERS = ('scripts', '.ci', 'test/bare', 'test/bench')
 def scripts():
     for folder in FOLDERS:
         path = os.path.join(ROOT, folder)
-        for name in sorted(os.listdir(path)) if os.path.isdir(path) else ():
-            with open(os.path.join(path, name), 'rb') as file:
+        for entry in sorted(os.scandir(path), key=lambda e: e.name) if os.path.isdir(path) else ():
+            if not entry.is_file():
+                continue
+            with open(entry.path, 'rb') as file:
                 if re.match(rb'#!/bin/(ba)?sh\n', file.readline()):
-                    yield os.path.join(folder, name)
+                    yield os.path.join(folder, entry.name)
 
 
 class ShellTest(unittest.TestCase):

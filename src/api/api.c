@@ -10,6 +10,7 @@
 #include "api/admission/admission.h"
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
+#include "api/auth/static_tokens.h"
 #include "api/bootstrap.h"
 #include "api/nonresource.h"
 #include "api/server.h"
@@ -263,6 +264,18 @@ static void keep_config(Api *api, const ApiConfig *config) {
     api->tokens = jwt_verifier_new(publics, config->n_service_account_publics, TOKENS_REMEMBERED);
 }
 
+static int take_static_tokens(Api *api, Str text) {
+    Str message;
+    api->config.static_tokens = STR(""); // secrets: one copy is enough
+    if (!text.len)
+        return 0;
+    api->static_tokens = static_tokens_new(api->arena, text, &message);
+    if (api->static_tokens)
+        return 0;
+    log_error("api", "the token file cannot be used", "reason=\"%.*s\"", STR_ARG(message));
+    return -EINVAL;
+}
+
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret) {
     Api *api = memory_new(Api);
     api->arena = arena_new();
@@ -276,7 +289,9 @@ int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void 
     list_init(&api->requests);
     watch_init(api);
     api->registry = registry_new();
-    int r = nonresource_init(api);
+    int r = take_static_tokens(api, config->static_tokens);
+    if (r == 0)
+        r = nonresource_init(api);
     if (r == 0)
         r = service_allocator_init(api);
     if (r != 0) {
@@ -302,6 +317,7 @@ void api_free(Api *api) {
     list_for_each(request, &api->requests, link) request_abort(request);
     authorizer_free(api->authorizer);
     jwt_verifier_free(api->tokens);
+    static_tokens_free(api->static_tokens);
     nonresource_free(api);
     service_allocator_free(api);
     event_expiry_free(api);

@@ -15,6 +15,7 @@ typedef struct ApiConfig {
     Str service_account_key;            // PEM, signs tokens (TokenRequest)
     const Str *service_account_publics; // PEM, verify tokens
     size_t n_service_account_publics;
+    Str static_tokens;          // content of a static token file (auth/static_tokens.h); empty: none
     Str service_account_issuer; // "https://kubernetes.default.svc.cluster.local"
     Str cluster_ca;        // PEM; published in kube-system/extension-apiserver-authentication later
     Str service_cidr;      // "10.43.0.0/16": cluster IPs are allocated from it
@@ -37,7 +38,7 @@ typedef struct ApiConfig {
 
 // Reads the store, fills the caches, makes what every cluster has (namespaces, RBAC's default roles
 // and bindings, the `kubernetes` service), then calls `ready(user, 0)` or with an error. /readyz
-// says no until then.
+// says no until then. -EINVAL, logged, when the static tokens are none.
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret)
     __attribute__((warn_unused_result));
 void api_handle(void *api, HttpRequest *request); // an HttpHandler

@@ -116,6 +116,10 @@ static const struct {
     {"/healthz", healthz}, {"/healthz/", healthz}, {"/livez", livez},
     {"/livez/", livez},    {"/readyz", readyz},    {"/readyz/", readyz},
     {"/version", version}, {"/version/", version}, {"/metrics", metrics},
+    {"/.well-known/openid-configuration", openid_configuration},
+    {"/.well-known/openid-configuration/", openid_configuration},
+    {"/openid/v1/jwks", openid_jwks},
+    {"/openid/v1/jwks/", openid_jwks},
 };
 
 static bool is_read(const ApiRequest *request) {

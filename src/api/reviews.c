@@ -89,7 +89,7 @@ void token_review_create(ApiRequest *request) {
     size_t n = read_strings(arena, value_at(object, "spec.audiences"), &audiences);
     Value *status = value_new_object(arena);
     TokenUser found;
-    if (token_authenticate(request->api, arena, token, audiences, n, &found)) {
+    if (bearer_authenticate(request->api, arena, token, audiences, n, &found)) {
         value_set_bool(arena, status, STR("authenticated"), true);
         value_set(arena, status, STR("user"), user_value(arena, &found.user));
         value_set(arena, status, STR("audiences"),

@@ -18,6 +18,7 @@ struct Api {
     Registry *registry;
     Authorizer *authorizer;
     struct JwtVerifier *tokens; // of service accounts
+    struct StaticTokens *static_tokens; // NULL: there is no such file
     StoreWatch *watch;
     int64_t revision;        // the caches show everything up to it
     List waiting;            // for a revision

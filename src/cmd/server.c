@@ -28,7 +28,8 @@ typedef struct Options {
     NodeOptions node;
     Str bind_address, service_cidr, write_kubeconfig, store, controllers, config;
     int64_t secure_port, verbosity;
-    OptionList tls_sans;
+    Str token_auth_file;
+    OptionList tls_sans, service_account_key_files;
     bool no_node, no_scheduler;
 } Options;
 
@@ -314,13 +315,57 @@ static Str advertise_address(Server *server) {
     return str_starts_with(address, STR("127.")) ? STR("") : address;
 }
 
+#define MAX_KEY_FILE (1024 * 1024)
+#define MAX_TOKEN_FILE (16 * 1024 * 1024)
+
+// The keys whose tokens are good: our own first, then those of --service-account-key-file.
+static int read_account_keys(Server *server, const Str **ret, size_t *ret_n) {
+    Options *o = &server->options;
+    Arena *arena = server->arena;
+    Str *all = arena_array_of(arena, Str, 1);
+    size_t n = 0;
+    all[n++] = server->pki.service_account_public;
+    for (size_t i = 0; i < o->service_account_key_files.n; i++) {
+        const char *path = arena_cstr(arena, o->service_account_key_files.items[i]);
+        Str text, *keys;
+        size_t more;
+        int error = cmd_read_file(arena, path, MAX_KEY_FILE, &text);
+        if (error)
+            return cmd_fail("server", "--service-account-key-file %s: %s", path, strerror(-error));
+        if (pki_read_publics(arena, text, &keys, &more) != 0)
+            return cmd_fail("server", "--service-account-key-file %s: no key in it", path);
+        all = arena_grow(arena, all, n * sizeof *all, (n + more) * sizeof *all);
+        for (size_t j = 0; j < more; j++)
+            all[n++] = keys[j];
+    }
+    *ret = all;
+    *ret_n = n;
+    return 0;
+}
+
+static int read_tokens(Server *server, Str *ret) {
+    Str file = server->options.token_auth_file;
+    *ret = STR_NONE;
+    if (!file.len)
+        return 0;
+    const char *path = arena_cstr(server->arena, file);
+    int error = cmd_read_file(server->arena, path, MAX_TOKEN_FILE, ret);
+    return error ? cmd_fail("server", "--token-auth-file %s: %s", path, strerror(-error)) : 0;
+}
+
 static int open_api(Server *server) {
     Options *o = &server->options;
+    const Str *publics;
+    size_t n_publics;
+    Str tokens;
+    if (read_account_keys(server, &publics, &n_publics) != 0 || read_tokens(server, &tokens) != 0)
+        return 1;
     ApiConfig config = {.loop = server->loop,
                         .store = server->store,
                         .service_account_key = server->pki.service_account_key,
-                        .service_account_publics = &server->pki.service_account_public,
-                        .n_service_account_publics = 1,
+                        .service_account_publics = publics,
+                        .n_service_account_publics = n_publics,
+                        .static_tokens = tokens,
                         .service_account_issuer =
                             STR("https://kubernetes.default.svc.cluster.local"),
                         .cluster_ca = server->pki.ca.certificate,
@@ -372,13 +417,17 @@ static void parse(Server *server, int argc, char **argv) {
         {"store", OPTION_STRING, &o->store, "KIND", "sqlite (default) or memory"},
         {"controllers", OPTION_STRING, &o->controllers, "LIST",
          "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""},
+        {"token-auth-file", OPTION_STRING, &o->token_auth_file, "FILE",
+         "static tokens: token,user,uid,\"group,group\" a line"},
+        {"service-account-key-file", OPTION_LIST, &o->service_account_key_files, "FILE",
+         "PEM keys whose service account tokens are good, too"},
         {"no-node", OPTION_FLAG, &o->no_node, NULL, "control plane only"},
         {"no-scheduler", OPTION_FLAG, &o->no_scheduler, NULL,
          "leave scheduling to another process"},
         {"v", OPTION_NUMBER, &o->verbosity, "LEVEL",
          "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
     };
-    size_t n = 11;
+    size_t n = 13;
     n += node_options_table(&o->node, table + n);
     options_parse(server->arena, "server", "[FLAGS]", table, n, argc, argv, NULL);
     if (!o->write_kubeconfig.len)

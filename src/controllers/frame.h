@@ -78,3 +78,4 @@ Controller *endpoints_controller_start(Controllers *all);
 Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
 Controller *garbage_collector_start(Controllers *all);
+Controller *cluster_role_aggregation_start(Controllers *all);

@@ -1,4 +1,4 @@
-// JSON Web Tokens with ES256 signatures in compact form (RFC 7515): header.payload.signature.
+// JSON Web Tokens with ES256 (and, to verify, RS256) signatures in compact form (RFC 7515): header.payload.signature.
 
 #include <errno.h>
 
@@ -26,7 +26,17 @@ static int sign(EVP_PKEY *key, Str input, unsigned char ret[SIGNATURE]) {
     return 0;
 }
 
-static bool is_signed_by(EVP_PKEY *key, Str input, Str raw) {
+static bool is_signed_rs256(EVP_PKEY *key, Str input, Str signature) {
+    _cleanup_(EVP_MD_CTX) EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool is_good =
+        context && EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
+        EVP_DigestVerify(context, (const unsigned char *)signature.ptr, signature.len,
+                         (const unsigned char *)input.ptr, input.len) == 1;
+    ERR_clear_error();
+    return is_good;
+}
+
+static bool is_signed_es256(EVP_PKEY *key, Str input, Str raw) {
     _cleanup_(ECDSA_SIG) ECDSA_SIG *signature = ECDSA_SIG_new();
     BIGNUM *r = BN_bin2bn((const unsigned char *)raw.ptr, 32, NULL);
     BIGNUM *s = BN_bin2bn((const unsigned char *)raw.ptr + 32, 32, NULL);
@@ -126,22 +136,34 @@ static bool parse_header(Str text, Header *ret) {
     return text.len == 0;
 }
 
+// A key makes one kind of signature only, so that nobody chooses how his token is checked.
+static bool is_signed_by(EVP_PKEY *key, Str alg, Str input, Str signature) {
+    bool rsa = EVP_PKEY_is_a(key, "RSA");
+    if (rsa != str_eq(alg, STR("RS256")))
+        return false;
+    return rsa ? is_signed_rs256(key, input, signature) : is_signed_es256(key, input, signature);
+}
+
 // Whether one of the keys, with that id when `kid` is given, made the signature.
-static bool any_signed(Arena *arena, const Str *public_keys, size_t n, Str kid, Str input,
+static bool any_signed(Arena *arena, const Str *public_keys, size_t n, Str alg, Str kid, Str input,
                        Str signature, bool *ret_tried) {
     *ret_tried = false;
     for (size_t i = 0; i < n; i++) {
         _cleanup_(EVP_PKEY) EVP_PKEY *key = NULL;
         Str id;
-        if (openssl_public_read(public_keys[i], &key) != 0)
+        if (openssl_verifier_read(public_keys[i], &key) != 0)
             continue;
         if (kid.ptr && (pki_key_id(arena, public_keys[i], &id) != 0 || !str_eq(id, kid)))
             continue;
         *ret_tried = true;
-        if (is_signed_by(key, input, signature))
+        if (is_signed_by(key, alg, input, signature))
             return true;
     }
     return false;
+}
+
+static bool is_known(Str alg) {
+    return alg.ptr && (str_eq(alg, STR("ES256")) || str_eq(alg, STR("RS256")));
 }
 
 int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, Str *ret_payload) {
@@ -152,15 +174,16 @@ int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, St
     Str payload_text = rest.ptr ? str_cut(&rest, '.') : STR_NONE;
     Header header;
     if (!rest.ptr || pki_base64url_decode(arena, header_text, &decoded) != 0 ||
-        !parse_header(decoded, &header) || !header.alg.ptr || !str_eq(header.alg, STR("ES256")) ||
+        !parse_header(decoded, &header) || !is_known(header.alg) ||
         pki_base64url_decode(arena, payload_text, &payload) != 0 ||
-        pki_base64url_decode(arena, rest, &signature) != 0 || signature.len != SIGNATURE)
+        pki_base64url_decode(arena, rest, &signature) != 0 ||
+        (str_eq(header.alg, STR("ES256")) && signature.len != SIGNATURE))
         return -EBADMSG;
     Str input = str_slice(token, 0, header_text.len + 1 + payload_text.len);
     bool tried;
-    bool is_good = any_signed(arena, public_keys, n, header.kid, input, signature, &tried);
+    bool is_good = any_signed(arena, public_keys, n, header.alg, header.kid, input, signature, &tried);
     if (!tried && header.kid.ptr)
-        is_good = any_signed(arena, public_keys, n, STR_NONE, input, signature, &tried);
+        is_good = any_signed(arena, public_keys, n, header.alg, STR_NONE, input, signature, &tried);
     if (!is_good)
         return -EACCES;
     *ret_payload = payload;

@@ -72,6 +72,26 @@ int openssl_public_read(Str pem, EVP_PKEY **ret) {
     return take_key(bio ? PEM_read_bio_PUBKEY(bio, NULL, no_pass_phrase, NULL) : NULL, ret);
 }
 
+#define SHORTEST_RSA 2048
+
+static int take_verifier(EVP_PKEY *key, EVP_PKEY **ret) {
+    if (!key || !EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < SHORTEST_RSA)
+        return take_key(key, ret);
+    *ret = key;
+    return 0;
+}
+
+int openssl_verifier_read(Str pem, EVP_PKEY **ret) {
+    _cleanup_(BIO) BIO *bio = bio_of(pem);
+    return take_verifier(bio ? PEM_read_bio_PUBKEY(bio, NULL, no_pass_phrase, NULL) : NULL, ret);
+}
+
+int openssl_signer_read(Str pem, EVP_PKEY **ret) {
+    _cleanup_(BIO) BIO *bio = bio_of(pem);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL) : NULL;
+    return take_verifier(key, ret);
+}
+
 int openssl_certificate_read(Str pem, X509 **ret) {
     _cleanup_(BIO) BIO *bio = bio_of(pem);
     *ret = bio ? PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL) : NULL;

@@ -22,6 +22,8 @@ int openssl_failed(const char *what);
 
 int openssl_key_read(Str pem, EVP_PKEY **ret);    // private, P-256; or -EINVAL
 int openssl_public_read(Str pem, EVP_PKEY **ret); // public, P-256; or -EINVAL
+int openssl_verifier_read(Str pem, EVP_PKEY **ret); // public, P-256 or RSA; or -EINVAL
+int openssl_signer_read(Str pem, EVP_PKEY **ret);   // private, P-256 or RSA; or -EINVAL
 int openssl_certificate_read(Str pem, X509 **ret);
 int openssl_key_generate(EVP_PKEY **ret);
 int openssl_key_write(Arena *arena, EVP_PKEY *key, Str *ret_pem);

@@ -35,13 +35,13 @@ int pki_base64_decode(Arena *arena, Str text, Str *ret); // 0 or -EINVAL; strict
 Str pki_base64url(Arena *arena, Str data);               // RFC 7515: without padding
 int pki_base64url_decode(Arena *arena, Str text, Str *ret);
 
-// JSON Web Tokens, ES256 (RFC 7515, 7518). The payload is JSON made by the caller. `kid` is derived
+// JSON Web Tokens, ES256; RS256 is accepted, too (RFC 7515, 7518). The payload is JSON made by the caller. `kid` is derived
 // from the public key as upstream does: base64url of the sha256 of its DER SubjectPublicKeyInfo.
 #define PKI_MAX_TOKEN (16 * 1024)
 int pki_jwt_sign(Arena *arena, Str key, Str payload, Str *ret_token);
 // Verifies the signature only (the caller checks iss, aud, exp...). A key whose id the header names
 // is the only one tried; without such a one all are. Returns 0, -EBADMSG (malformed, too long, or
-// not ES256) or -EACCES (no key made that signature).
+// neither ES256 nor RS256) or -EACCES (no key made that signature).
 int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, Str *ret_payload);
 // The same with keys of its own, for a server that sees a token again with each request: a signature
 // that was found good (some 100 us each) is remembered, of up to `capacity` tokens, at most 1 MiB of
@@ -54,6 +54,10 @@ int pki_key_id(Arena *arena, Str public_key, Str *ret_kid);
 // The public key as a member of a JWK set (RFC 7517), in the form that /openid/v1/jwks has
 // upstream.
 int pki_public_jwk(Arena *arena, Str public_key, Str *ret_json);
+bool pki_key_is_rsa(Str public_key); // it verifies RS256, not ES256
+// Every key of a PEM file, P-256 or RSA of at least 2,048 bits, private or public, as public keys
+// (upstream's --service-account-key-file). 0, or -EINVAL when there is none.
+int pki_read_publics(Arena *arena, Str text, Str **ret, size_t *ret_n);
 
 // The files below DIR (mode 0700, files 0600): loaded, or made when there are none. A half-written
 // set is never left behind: an interrupted creation is finished or forgotten by the next call. A

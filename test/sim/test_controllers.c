@@ -519,6 +519,62 @@ static void test_idle(void **state) {
     scheduler_free(scheduler);
 }
 
+// Aggregated ClusterRoles ------------------------------------------------------------------------
+
+#define ROLES "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+static const Value *rules_of(Sim *sim, const char *role) {
+    Answer *answer = call(
+        sim->api, "GET", arena_printf(sim->api->arena, ROLES "/%s", role).ptr, NULL);
+    assert_status(answer, 200);
+    return value_get(answer->json, STR("rules"));
+}
+
+static bool has_rule(Sim *sim, const char *role, const char *resource) {
+    const Value *rules = rules_of(sim, role);
+    for (uint32_t i = 0; rules && i < rules->n; i++) {
+        const Value *resources = value_get(rules->items[i], STR("resources"));
+        for (uint32_t j = 0; resources && j < resources->n; j++) {
+            if (str_eq(resources->items[j]->string, str_from(resource)))
+                return true;
+        }
+    }
+    return false;
+}
+
+// What `kubectl describe clusterrole admin` shows.
+static void test_aggregated_roles(void **state) {
+    Sim *sim = ((World *)*state)->sim;
+    assert_true(has_rule(sim, "view", "pods/log"));
+    assert_false(has_rule(sim, "view", "secrets"));
+    assert_true(has_rule(sim, "edit", "pods/log"));
+    assert_true(has_rule(sim, "edit", "secrets"));
+    assert_true(has_rule(sim, "admin", "secrets"));
+    assert_true(has_rule(sim, "admin", "rolebindings"));
+    sim_create(sim, ROLES,
+               "{\"metadata\":{\"name\":\"crontabs\",\"labels\":{\"rbac.authorization.k8s.io/"
+               "aggregate-to-view\":\"true\"}},\"rules\":[{\"apiGroups\":[\"stable.example.com\"],"
+               "\"resources\":[\"crontabs\"],\"verbs\":[\"get\",\"list\",\"watch\"]}]}");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_true(has_rule(sim, "view", "crontabs"));
+    assert_true(has_rule(sim, "edit", "crontabs"));
+    assert_true(has_rule(sim, "admin", "crontabs"));
+    // What people write into an aggregated role is overwritten.
+    sim_patch(sim, ROLES "/view", "{\"rules\":[]}");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_true(has_rule(sim, "view", "pods/log"));
+    sim_patch(sim, ROLES "/crontabs", "{\"metadata\":{\"labels\":null}}");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_false(has_rule(sim, "view", "crontabs"));
+    assert_false(has_rule(sim, "admin", "crontabs"));
+    int64_t revision = sim_revision(sim);
+    sim_create(sim, ROLES, "{\"metadata\":{\"name\":\"other\"},\"rules\":[]}");
+    sim_log_clear(sim);
+    sim_run(sim, 10 * NSEC_PER_SEC);
+    assert_int_equal(sim_revision(sim), revision + 1);
+    assert_null(strstr(sim_log(sim), "PATCH"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -536,6 +592,7 @@ int main(void) {
         TEST(test_a_node_that_never_spoke),
         TEST(test_no_verdict_after_a_pause),
         TEST(test_a_node_that_is_deleted),
+        TEST(test_aggregated_roles),
         TEST(test_selection),
         TEST(test_only_those_selected),
         TEST(test_the_api_restarts),

@@ -78,7 +78,7 @@ ApiStatus *authenticate(ApiRequest *request, const User **ret) {
     }
     if (token.ptr) {
         TokenUser *found = arena_new_of(arena, TokenUser);
-        if (!token_authenticate(request->api, arena, token, NULL, 0, found))
+        if (!bearer_authenticate(request->api, arena, token, NULL, 0, found))
             return status_unauthorized(arena);
         *ret = &found->user;
         return NULL;

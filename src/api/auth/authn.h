@@ -1,6 +1,6 @@
 #pragma once
 // Who sends a request: a verified client certificate (CN is the user, O the groups), a bearer token
-// of a service account, or a call inside the process. Everybody else is system:anonymous.
+// (bearer_authenticate), or a call inside the process. Everybody else is system:anonymous.
 
 #include "api/request.h"
 
@@ -12,12 +12,15 @@ ApiStatus *authenticate(ApiRequest *request, const User **ret) __attribute__((wa
 ApiStatus *impersonate(ApiRequest *request, const User *user, const User **ret)
     __attribute__((warn_unused_result));
 
-// A service account token (KEP-1205): its user, or NULL when it is not valid for any of `audiences`
-// (none: the server's own). *ret_audiences are those of the token that were asked for.
+// Any bearer token: its user, or false when it is not valid for any of `audiences` (none: the
+// server's own). ret->audiences are those of the token that were asked for.
 typedef struct TokenUser {
     User user;
     const Str *audiences;
     size_t n_audiences;
 } TokenUser;
+bool bearer_authenticate(struct Api *api, Arena *arena, Str token, const Str *audiences,
+                         size_t n_audiences, TokenUser *ret);
+// One of a service account: issued by TokenRequest (KEP-1205) or kept in a Secret.
 bool token_authenticate(struct Api *api, Arena *arena, Str token, const Str *audiences,
                         size_t n_audiences, TokenUser *ret);

@@ -97,6 +97,38 @@ static void fill_user(Arena *arena, const Value *claims, const Value *k8s, Str n
     };
 }
 
+// The claims of a token that is kept in a Secret, and lives as long as that:
+// https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
+#define LEGACY_ISSUER STR("kubernetes/serviceaccount")
+#define CLAIM "kubernetes.io/serviceaccount/"
+
+static Str claim(const Value *claims, const char *name) {
+    const Value *value = value_get(claims, str_from(name));
+    return value && value->kind == VALUE_STRING ? value->string : STR("");
+}
+
+static bool legacy_authenticate(Api *api, Arena *arena, const Value *claims, Str token,
+                                User *user) {
+    Str namespace_ = claim(claims, CLAIM "namespace"), uid = claim(claims, CLAIM "service-account.uid");
+    Str name = claim(claims, CLAIM "service-account.name");
+    CachedObject *secret = cache_get(registry_cache(api->registry, STR("core/secrets")), namespace_,
+                                     claim(claims, CLAIM "secret.name"));
+    CachedObject *account = cache_get(registry_cache(api->registry, STR("core/serviceaccounts")),
+                                      namespace_, name);
+    if (!secret || secret->deleting || !account || account->deleting || !uid.len ||
+        !str_eq(account->uid, uid))
+        return false;
+    const Value *held =
+        value_get(value_get(object_decode(arena, secret), STR("data")), STR("token"));
+    if (!held || held->kind != VALUE_STRING || !str_eq(held->string, pki_base64(arena, token)))
+        return false; // the Secret has got another one meanwhile
+    Value *k8s = value_new_object(arena), *reference = value_at_make(arena, k8s, "serviceaccount");
+    value_set_str(arena, reference, STR("name"), name);
+    value_set_str(arena, reference, STR("uid"), uid);
+    fill_user(arena, value_new_object(arena), k8s, namespace_, user);
+    return true;
+}
+
 bool token_authenticate(Api *api, Arena *arena, Str token, const Str *audiences, size_t n_audiences,
                         TokenUser *ret) {
     Str payload;
@@ -106,15 +138,19 @@ bool token_authenticate(Api *api, Arena *arena, Str token, const Str *audiences,
     ParseError error;
     if (value_parse_json(arena, payload, NULL, &claims, &error) != 0)
         return false;
-    if (!str_eq(value_string_at(claims, "iss"), api->config.service_account_issuer) ||
-        !is_current(api, claims))
-        return false;
     Str *own = arena_array_of(arena, Str, 1);
     own[0] = api->config.service_account_issuer;
     if (!n_audiences) {
         audiences = own;
         n_audiences = 1;
     }
+    if (str_eq(value_string_at(claims, "iss"), LEGACY_ISSUER)) {
+        Value any = {.kind = VALUE_STRING, .string = own[0]}; // it names none: the server's own
+        ret->n_audiences = match_audiences(arena, &any, audiences, n_audiences, &ret->audiences);
+        return ret->n_audiences && legacy_authenticate(api, arena, claims, token, &ret->user);
+    }
+    if (!str_eq(value_string_at(claims, "iss"), own[0]) || !is_current(api, claims))
+        return false;
     ret->n_audiences = match_audiences(arena, value_get(claims, STR("aud")), audiences, n_audiences,
                                        &ret->audiences);
     if (!ret->n_audiences)

@@ -47,7 +47,9 @@ static void start(Harness *harness) {
         .garbage_collector = harness->garbage_collector,
         .webhook_client = harness->webhook_client,
         .webhook_client_user = harness->webhook_client_user,
+        .static_tokens = harness->static_tokens ? str_from(harness->static_tokens) : STR_NONE,
     };
+    harness->service_account_key = key;
     ready = (Ready){0};
     assert_int_equal(api_new(&config, on_ready, &ready, &harness->api), 0);
     for (int i = 0; i < 1000 && !ready.called; i++)

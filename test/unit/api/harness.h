@@ -15,6 +15,8 @@ typedef struct Harness {
     bool garbage_collector; // set
     HttpClient *(*webhook_client)(void *user, Str host, uint16_t port);
     void *webhook_client_user;
+    const char *static_tokens;
+    Str service_account_key; // PEM, of the server at hand
 } Harness;
 
 typedef struct Answer {

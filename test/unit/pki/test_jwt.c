@@ -75,6 +75,60 @@ static void test_second_opinion(void **state) {
     scratch_remove(&scratch);
 }
 
+static Str forge(Arena *arena, const Keys *keys, Str header, Str payload);
+
+// Keys and tokens of clusters that sign with RSA, made by openssl.
+static void test_rs256(void **state) {
+    _arena_free_ Arena *arena = arena_new();
+    Scratch scratch;
+    scratch_make(&scratch);
+    char output[16384];
+    static const char make[] =
+        "b64() { base64 -w0 | tr -d = | tr +/ -_; }; "
+        "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key 2>/dev/null; "
+        "openssl pkey -in key -pubout -out key.pub; "
+        "input=$(printf '{\"alg\":\"RS256\",\"kid\":\"x\"}' | b64).$(printf '{\"a\":1}' | b64); "
+        "sig=$(printf %s $input | openssl dgst -sha256 -sign key | b64); "
+        "printf %s $input.$sig; printf '|'; cat key.pub; printf '|'; cat key; printf '|'; "
+        "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 2>/dev/null | "
+        "openssl pkey -pubout";
+    if (scratch_run(&scratch, make, output, sizeof output) != 0)
+        fail_msg("%s", output);
+    scratch_remove(&scratch);
+    Str rest = str_from(output), token = str_cut(&rest, '|'), public_key = str_cut(&rest, '|');
+    Str private_key = str_cut(&rest, '|'), weak = rest, payload;
+    Keys ec = keys_new(arena);
+    Str ring[] = {ec.public_key, public_key};
+    assert_int_equal(pki_jwt_verify(arena, ring, 2, token, &payload), 0);
+    assert_true(str_eq(payload, STR("{\"a\":1}")));
+    assert_int_equal(pki_jwt_verify(arena, ring, 1, token, &payload), -EACCES);
+    Str changed = arena_str(arena, token);
+    ((char *)changed.ptr)[token.len - 40] ^= 1;
+    assert_int_equal(pki_jwt_verify(arena, ring, 2, changed, &payload), -EACCES);
+    // The header does not choose how a key is used.
+    Str rest_of = str_slice(token, (size_t)str_find(token, '.') + 1, token.len);
+    Str es_header = arena_printf(
+        arena, "%.*s.%.*s", STR_ARG(pki_base64url(arena, STR("{\"alg\":\"ES256\"}"))),
+        STR_ARG(rest_of));
+    assert_int_equal(pki_jwt_verify(arena, ring, 2, es_header, &payload), -EBADMSG);
+    Str forged = forge(arena, &ec, STR("{\"alg\":\"RS256\"}"), STR("{}"));
+    assert_int_equal(pki_jwt_verify(arena, ring, 2, forged, &payload), -EACCES);
+    // A file of keys, private and public; short ones are none.
+    Str *publics, json;
+    size_t n;
+    Str file = arena_printf(arena, "# keys\n%.*s%.*s%.*s", STR_ARG(private_key), STR_ARG(weak),
+                            STR_ARG(ec.public_key));
+    assert_int_equal(pki_read_publics(arena, file, &publics, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(pki_jwt_verify(arena, publics, n, token, &payload), 0);
+    assert_true(pki_key_is_rsa(publics[0]) && !pki_key_is_rsa(publics[1]));
+    assert_int_equal(pki_public_jwk(arena, publics[0], &json), 0);
+    assert_non_null(strstr(json.ptr, "\"kty\":\"RSA\""));
+    assert_non_null(strstr(json.ptr, "\"e\":\"AQAB\""));
+    assert_int_equal(pki_read_publics(arena, weak, &publics, &n), -EINVAL);
+    assert_int_equal(pki_read_publics(arena, STR("-----BEGIN X"), &publics, &n), -EINVAL);
+}
+
 // RFC 7515, appendix A.3: a token of others, whose header has no kid.
 static void test_rfc7515(void **state) {
     _arena_free_ Arena *arena = arena_new();
@@ -241,6 +295,7 @@ int main(void) {
         cmocka_unit_test(test_rfc7515),    cmocka_unit_test(test_headers),
         cmocka_unit_test(test_tampering),  cmocka_unit_test(test_zero_signature),
         cmocka_unit_test(test_limits),     cmocka_unit_test(test_verifier),
+        cmocka_unit_test(test_rs256),
     };
     return cmocka_run_group_tests_name("pki jwt", tests, NULL, NULL);
 }

@@ -300,7 +300,7 @@ int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void 
     }
     api->authorizer = authorizer_new(api);
     event_expiry_init(api);
-    webhooks_init(api);
+    admission_init(api);
     feed_start(api, fed);
     *ret = api;
     return 0;
@@ -321,7 +321,7 @@ void api_free(Api *api) {
     nonresource_free(api);
     service_allocator_free(api);
     event_expiry_free(api);
-    webhooks_free(api);
+    admission_free(api);
     registry_free(api->registry);
     arena_free(api->scratch);
     arena_free(api->arena);

@@ -8,6 +8,7 @@
 typedef struct Authorizer Authorizer;
 typedef struct WatchTimer WatchTimer;
 typedef struct Webhooks Webhooks;
+typedef struct ClassDefaults ClassDefaults;
 
 struct Api {
     ApiConfig config; // strings are copied into `arena`
@@ -34,7 +35,8 @@ struct Api {
     void *nonresource; // discovery, OpenAPI
     void *event_expiry;
     void *allocator;   // cluster IPs and node ports
-    Webhooks *webhooks; // admission's
+    Webhooks *webhooks;            // admission's, as the next
+    ClassDefaults *class_defaults; // which priority and storage class is the default
 };
 
 bool api_is_ready(const Api *api);

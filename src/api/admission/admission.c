@@ -6,12 +6,15 @@
 
 static const AdmissionPlugin plugins[] = {
     {"NamespaceLifecycle", admission_namespace_lifecycle, NULL},
+    {"LimitRanger", admission_limit_ranger_mutate, admission_limit_ranger_validate},
     {"ServiceAccount", admission_service_account_mutate, admission_service_account_validate},
     {"PodPreset", admission_pod_preset, NULL},
     {"NodeRestriction", admission_node_restriction, NULL},
     {"TaintNodesByCondition", admission_taint_nodes, NULL},
-    {"Priority", admission_priority, NULL},
+    {"Priority", admission_priority, admission_priority_class},
     {"DefaultTolerationSeconds", admission_default_tolerations, NULL},
+    {"DefaultStorageClass", admission_default_storage_class, NULL},
+    {"RuntimeClass", admission_runtime_class_mutate, admission_runtime_class_validate},
     {"MutatingAdmissionWebhook", admission_mutating_webhooks, NULL},
     {"ValidatingAdmissionWebhook", NULL, admission_validating_webhooks},
 };
@@ -154,4 +157,14 @@ ApiStatus *admission_forbidden(const Admission *admission, Str why) {
         name = own.len ? own : base.len ? base : STR("Unknown");
     }
     return status_forbidden(admission->request->arena, of->group, of->plural, name, why);
+}
+
+void admission_init(Api *api) {
+    webhooks_init(api);
+    class_defaults_init(api);
+}
+
+void admission_free(Api *api) {
+    webhooks_free(api);
+    class_defaults_free(api);
 }

@@ -67,6 +67,11 @@ void admission_tell(const Admission *admission); // by those who stored it: writ
 
 Str admission_operation_name(AdmissionOperation operation); // "CREATE"
 
+// What admission keeps between requests: from before the caches are filled (it follows them) until
+// after the last request.
+void admission_init(struct Api *api);
+void admission_free(struct Api *api);
+
 // The plugins, each in its file.
 ApiStatus *admission_namespace_lifecycle(Admission *admission);
 ApiStatus *admission_service_account_mutate(Admission *admission);
@@ -74,11 +79,19 @@ ApiStatus *admission_service_account_validate(Admission *admission);
 ApiStatus *admission_pod_preset(Admission *admission);
 ApiStatus *admission_node_restriction(Admission *admission);
 ApiStatus *admission_taint_nodes(Admission *admission);
+ApiStatus *admission_limit_ranger_mutate(Admission *admission);
+ApiStatus *admission_limit_ranger_validate(Admission *admission);
 ApiStatus *admission_priority(Admission *admission);
+ApiStatus *admission_priority_class(Admission *admission);
+ApiStatus *admission_default_storage_class(Admission *admission);
+ApiStatus *admission_runtime_class_mutate(Admission *admission);
+ApiStatus *admission_runtime_class_validate(Admission *admission);
 ApiStatus *admission_default_tolerations(Admission *admission);
 ApiStatus *admission_mutating_webhooks(Admission *admission);
 ApiStatus *admission_validating_webhooks(Admission *admission);
 
-// Webhook configurations are followed from before the caches are filled.
+// Parts of admission_init().
 void webhooks_init(struct Api *api);
 void webhooks_free(struct Api *api);
+void class_defaults_init(struct Api *api);
+void class_defaults_free(struct Api *api);

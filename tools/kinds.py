@@ -16,15 +16,15 @@ SCALARS = {
   'string': 'FIELD_STRING', 'bool': 'FIELD_BOOL', 'int32': 'FIELD_INT32', 'int64': 'FIELD_INT64',
   'double': 'FIELD_DOUBLE', 'bytes': 'FIELD_BYTES', 'quantity': 'FIELD_QUANTITY',
   'int-or-string': 'FIELD_INT_OR_STRING', 'time': 'FIELD_TIME', 'micro-time': 'FIELD_MICRO_TIME',
-  'duration': 'FIELD_DURATION', 'raw': 'FIELD_RAW',
+  'duration': 'FIELD_DURATION', 'raw': 'FIELD_RAW', 'any': 'FIELD_RAW',
 }
 C_TYPES = {
   'string': 'Str', 'bool': 'bool', 'int32': 'int32_t', 'int64': 'int64_t', 'double': 'double',
   'bytes': 'Str', 'quantity': 'Str', 'int-or-string': 'IntOrString', 'time': 'int64_t',
-  'micro-time': 'int64_t', 'duration': 'Str', 'raw': 'const Value *',
+  'micro-time': 'int64_t', 'duration': 'Str', 'raw': 'const Value *', 'any': 'const Value *',
 }
 # Absence already shows in these, so a Go pointer changes nothing in C.
-SELF_ABSENT = {'string', 'bytes', 'quantity', 'duration', 'time', 'micro-time', 'int-or-string', 'raw'}
+SELF_ABSENT = {'string', 'bytes', 'quantity', 'duration', 'time', 'micro-time', 'int-or-string', 'raw', 'any'}
 FORMATS = ('dns-label dns-subdomain dns-label-1035 label-key label-value port-name env-name '
            'config-key ip absolute-path path-segment').split()
 VERBS = 'get list watch create update patch delete deletecollection'.split()
@@ -48,6 +48,8 @@ class Field:
     self.name = ''
     self.base = ''          # scalar name or the name of a type, as written
     self.type = None        # Type, once resolved
+    self.of = ''            # `any`: the type of values that are objects
+    self.object_type = None # it, once resolved
     self.shape = 'one'      # one list map
     self.pointer = self.inline = False
     self.flags = set()      # names of FIELD_* flags besides POINTER and INLINE
@@ -170,6 +172,10 @@ def parse_attribute(where, token, field):
         raise KindsError(where, 'unknown patch strategy "%s"' % strategy)
       field.flags.add({'merge': 'PATCH_MERGE', 'replace': 'PATCH_REPLACE',
                        'retainKeys': 'PATCH_RETAIN_KEYS'}[strategy])
+  elif key == 'of':
+    if field.base != 'any':
+      raise KindsError(where, 'of= wants the type "any"')
+    field.of = value
   elif key == 'map':
     if value != 'atomic':
       raise KindsError(where, 'map wants "atomic"')
@@ -199,6 +205,8 @@ def parse_field(where, text):
   if not re.fullmatch(r'[A-Za-z0-9.-]+', written):
     raise KindsError(where, 'bad type "%s"' % written)
   field.base = written
+  if written == 'any':
+    field.flags.add('ANY')
   end = tokens.index('-', at) if '-' in tokens[at:] else len(tokens)
   for token in tokens[at:end]:
     parse_attribute(where, token, field)
@@ -453,6 +461,8 @@ class Model:
       field.type = self.find_type(kind.group, field.base, field.where)
     elif field.inline:
       raise KindsError(field.where, 'an inline field wants a type of fields')
+    if field.of:
+      field.object_type = self.find_type(kind.group, field.of, field.where)
     field.c_name = snake(field.name)
     if field.list_type == 'map':
       names = {f.name: f for f in flat_fields(self, field.type)} if field.type else {}
@@ -691,6 +701,8 @@ def field_entry(model, kind, field, pool, index):
   parts.append('.doc = %s' % c_string(field.doc))
   if field.type:
     parts.append('.type = &types[%d]' % index[field.type])
+  elif field.object_type:
+    parts.append('.type = &types[%d]' % index[field.object_type])
   kind_name = 'FIELD_OBJECT' if field.type else SCALARS[field.base]
   parts.append('.kind = %s' % kind_name)
   if field.shape != 'one':

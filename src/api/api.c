@@ -12,6 +12,7 @@
 #include "api/auth/authz.h"
 #include "api/auth/static_tokens.h"
 #include "api/bootstrap.h"
+#include "api/custom_kinds.h"
 #include "api/nonresource.h"
 #include "api/server.h"
 #include "api/service.h"
@@ -113,35 +114,13 @@ static bool fits_name(const ApiRequest *request) {
            str_eq(info->verb, STR("deletecollection"));
 }
 
-// There are no custom kinds yet. kubectl asks for their list before it says that it does not know a
-// kind, so it gets one: empty.
-static bool is_list_of_custom_kinds(const RequestInfo *info) {
-    return str_eq(info->group, STR("apiextensions.k8s.io")) && str_eq(info->version, STR("v1")) &&
-           str_eq(info->resource, STR("customresourcedefinitions")) &&
-           str_eq(info->verb, STR("list"));
-}
-
-static void list_custom_kinds(ApiRequest *request) {
-    Arena *arena = request->arena;
-    Value *list = value_new_object(arena), *metadata = value_new_object(arena);
-    value_set_str(arena, list, STR("kind"), STR("CustomResourceDefinitionList"));
-    value_set_str(arena, list, STR("apiVersion"), STR("apiextensions.k8s.io/v1"));
-    value_set_str(arena, metadata, STR("resourceVersion"),
-                  arena_printf(arena, "%" PRId64, request->api->revision));
-    value_set(arena, list, STR("metadata"), metadata);
-    value_set(arena, list, STR("items"), value_new_array(arena));
-    request_object(request, 200, NULL, list);
-}
-
 static void dispatch_resource(ApiRequest *request) {
     const RequestInfo *info = &request->info;
     Api *api = request->api;
     request_serve(request,
                   registry_find(api->registry, info->group, info->version, info->resource));
     if (!request->served) {
-        if (is_list_of_custom_kinds(info))
-            list_custom_kinds(request);
-        else if (registry_has_version(api->registry, info->group, info->version))
+        if (registry_has_version(api->registry, info->group, info->version))
             no_route(request, 404);
         else
             request_text(request, 404, STR("404 page not found\n"));
@@ -178,9 +157,16 @@ static void dispatch_resource(ApiRequest *request) {
         no_route(request, 405);
         return;
     }
+    ApiStatus *refused = custom_kinds_refuse(request);
+    if (refused) {
+        request_status(request, refused);
+        return;
+    }
+    if (resource->deprecation_warning.len)
+        request_warn(request, resource->deprecation_warning);
     VerbHandler own = subresource_handler(info->group, info->resource, info->subresource, bit);
-    ApiStatus *refused = negotiate_output(
-        request->http, protobuf_has_form(request->served->resource->type), &request->output);
+    refused = negotiate_output(request->http, protobuf_has_form(request->served->resource->type),
+                               &request->output);
     if (refused)
         request_status(request, refused);
     else
@@ -238,8 +224,10 @@ static void repaired(Api *api, int error) {
 static void fed(Api *api, int error) {
     if (error)
         started(api, error);
-    else
+    else {
+        custom_kinds_start(api);
         service_allocator_repair(api, repaired);
+    }
 }
 
 static Str keep(Api *api, Str s) {
@@ -292,6 +280,7 @@ int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void 
     int r = take_static_tokens(api, config->static_tokens);
     if (r == 0)
         r = nonresource_init(api);
+    custom_kinds_init(api);
     if (r == 0)
         r = service_allocator_init(api);
     if (r != 0) {
@@ -315,6 +304,7 @@ void api_free(Api *api) {
     feed_stop(api);
     ApiRequest *request;
     list_for_each(request, &api->requests, link) request_abort(request);
+    custom_kinds_free(api);
     authorizer_free(api->authorizer);
     jwt_verifier_free(api->tokens);
     static_tokens_free(api->static_tokens);

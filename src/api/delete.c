@@ -1,5 +1,6 @@
 #include "api/delete.h"
 
+#include "api/custom_kinds.h"
 #include "api/meta.h"
 #include "api/output.h"
 #include "api/server.h"
@@ -230,7 +231,34 @@ static void delete_namespace(Deletion *deletion) {
     write_marked(deletion);
 }
 
+// A custom kind goes after its objects: custom_kinds.c takes the finalizer away
+// (customresourcedefinition/etcd.go, REST.Delete).
+static void delete_definition(Deletion *deletion) {
+    Arena *arena = deletion->request->arena;
+    int64_t now = api_now(deletion->request->api);
+    set_finalizer(deletion, CUSTOM_RESOURCE_CLEANUP, true);
+    value_set_str(arena, meta_of(arena, deletion->object), STR("deletionTimestamp"),
+                  time_format(arena, now));
+    definition_set_condition(arena, deletion->object, "Terminating", "True",
+                             "InstanceDeletionPending",
+                             STR("CustomResourceDefinition marked for deletion; CustomResource "
+                                 "deletion will begin soon"),
+                             now);
+    write_marked(deletion);
+}
+
+static bool is_definition(const Deletion *deletion) {
+    const Resource *resource = deletion->request->served->resource;
+    return str_eq(resource->group, STR("apiextensions.k8s.io")) &&
+           str_eq(resource->plural, STR("customresourcedefinitions"));
+}
+
 static void proceed(Deletion *deletion) {
+    if (is_definition(deletion) && !deletion->current->deleting) {
+        set_propagation(deletion);
+        delete_definition(deletion);
+        return;
+    }
     if (is_core(deletion, "namespaces")) {
         set_propagation(deletion);
         delete_namespace(deletion);

@@ -3,16 +3,18 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "api/server.h"
+#include "api/custom_kinds.h"
 #include "base/log.h"
 #include "base/memory.h"
 
 #define PREFIX "/registry/"
+#define DEFINITIONS PREFIX "apiextensions.k8s.io/customresourcedefinitions/"
 #define PAGE 500
 
 typedef struct Loading {
     Api *api;
     int64_t revision; // of the first page; the others are read at the same
+    bool defined;     // first the definitions of custom kinds, then everything
     void (*done)(Api *api, int error);
 } Loading;
 
@@ -46,7 +48,8 @@ static void on_events(void *user, const StoreEvent *events, size_t n, int64_t re
         const StoreEvent *event = &events[i];
         Str key;
         Cache *cache = cache_of_key(api, event->key, &key);
-        if (!cache)
+        custom_kinds_missed(api, event);
+        if (!cache || event->revision <= cache_changed(cache)) // its listing had it already
             continue;
         CachedObject *object = NULL;
         if (!event->deleted) {
@@ -108,15 +111,22 @@ static void on_page(void *user, int error, const StoreResult *result) {
     for (size_t i = 0; i < result->n; i++) {
         const StoreRecord *record = &result->records[i];
         Str key;
-        Cache *cache = cache_of_key(api, record->key, &key);
+        bool seen = loading->defined && str_starts_with(record->key, STR(DEFINITIONS));
+        Cache *cache = seen ? NULL : cache_of_key(api, record->key, &key);
         CachedObject *object = cache ? decode(api, cache, key, record->value,
                                               record->create_revision, record->revision)
                                      : NULL;
         if (object)
             cache_load(cache, object);
     }
-    if (!result->more || !result->n) {
+    if ((!result->more || !result->n) && loading->defined) {
         finish(loading, 0);
+        return;
+    }
+    if (!result->more || !result->n) {
+        loading->defined = true;
+        custom_kinds_register(api);
+        load_page(loading, STR(""));
         return;
     }
     // The smallest key behind the last one.
@@ -129,7 +139,8 @@ static void on_page(void *user, int error, const StoreResult *result) {
 }
 
 static void load_page(Loading *loading, Str from) {
-    store_range(loading->api->store, STR(PREFIX), from, loading->revision, PAGE, on_page, loading);
+    store_range(loading->api->store, loading->defined ? STR(PREFIX) : STR(DEFINITIONS), from,
+                loading->revision, PAGE, on_page, loading);
 }
 
 void feed_start(Api *api, void (*done)(Api *api, int error)) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "schema/structural.h"
 
 #define METADATA "\"metadata\":{"
 #define RESOURCE_VERSION "\"resourceVersion\":\""
@@ -157,10 +158,28 @@ static CachedObject *object_from_json(Arena *scratch, const ServedResource *serv
     return object;
 }
 
+// A custom object as its schema has it today: it may have been stored under another one, or in
+// another version. NULL when it is that already.
+static Bytes *conform(Arena *scratch, const ServedResource *served, const Bytes *stored) {
+    Value *tree;
+    ParseError error;
+    const Resource *storage = served->storage;
+    if (value_parse_json(scratch, bytes_str(stored), NULL, &tree, &error) != 0 ||
+        tree->kind != VALUE_OBJECT || !value_get(tree, STR("metadata")))
+        return NULL;
+    Str version =
+        arena_printf(scratch, "%.*s/%.*s", STR_ARG(storage->group), STR_ARG(storage->version));
+    bool changed = !str_eq(value_string_at(tree, "apiVersion"), version);
+    return structural_conform(scratch, storage->type->custom, tree) || changed
+               ? object_encode(storage, tree)
+               : NULL;
+}
+
 CachedObject *object_new(Arena *scratch, const ServedResource *served, Str key, const Bytes *stored,
                          int64_t create_revision, int64_t revision) {
     arena_reset(scratch);
-    Str at_rest = bytes_str(stored);
+    _bytes_unref_ Bytes *conformed = served->kind ? conform(scratch, served, stored) : NULL;
+    Str at_rest = bytes_str(conformed ? conformed : stored);
     ptrdiff_t offset = metadata_offset(at_rest);
     if (offset < 0)
         return NULL;

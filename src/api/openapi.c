@@ -4,6 +4,7 @@
 
 #include "api/openapi_build.h"
 #include "base/memory.h"
+#include "schema/structural.h"
 
 #define MAX_DOCUMENT (32 * 1024 * 1024)
 #define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -15,6 +16,8 @@ struct Openapi {
     size_t n;
     uint64_t hash; // of the set, for ETags: the documents follow from it and from this build
 };
+
+#define START 0xcbf29ce484222325u
 
 Openapi *openapi_new(void) {
     return memory_new(Openapi);
@@ -30,15 +33,20 @@ static uint64_t mix(uint64_t hash, Str text) {
     return (hash ^ '/') * 0x100000001b3u;
 }
 
+static uint64_t mix_resource(uint64_t hash, const Resource *resource) {
+    hash = mix(hash, resource->group);
+    hash = mix(hash, resource->version);
+    hash = mix(hash, resource->plural);
+    const CustomType *custom = resource->type->custom;
+    return custom ? mix(hash, str_of(&custom->hash, sizeof custom->hash)) : hash;
+}
+
 void openapi_set(Openapi *openapi, const Resource *const *resources, size_t n) {
     openapi->resources = resources;
     openapi->n = n;
-    openapi->hash = mix(0xcbf29ce484222325u, STR(SEAPOD_VERSION __DATE__ __TIME__));
-    for (size_t i = 0; i < n; i++) {
-        openapi->hash = mix(openapi->hash, resources[i]->group);
-        openapi->hash = mix(openapi->hash, resources[i]->version);
-        openapi->hash = mix(openapi->hash, resources[i]->plural);
-    }
+    openapi->hash = mix(START, STR(SEAPOD_VERSION __DATE__ __TIME__));
+    for (size_t i = 0; i < n; i++)
+        openapi->hash = mix_resource(openapi->hash, resources[i]);
 }
 
 // Documents
@@ -92,6 +100,16 @@ static Str group_path(Arena *arena, const Resource *resource) {
                                : arena_printf(arena, "api/%.*s", STR_ARG(resource->version));
 }
 
+// Of one document of version 3: another kind's coming and going does not change it.
+static uint64_t group_hash(const Openapi *openapi, Str group, Str version) {
+    uint64_t hash = mix(START, STR(SEAPOD_VERSION __DATE__ __TIME__));
+    for (size_t i = 0; i < openapi->n; i++)
+        if (str_eq(openapi->resources[i]->group, group) &&
+            str_eq(openapi->resources[i]->version, version))
+            hash = mix_resource(hash, openapi->resources[i]);
+    return hash;
+}
+
 static Value *v3_root(Arena *arena, const Openapi *openapi) {
     Value *root = value_new_object(arena), *paths = value_new_object(arena);
     for (size_t i = 0; i < openapi->n; i++) {
@@ -99,9 +117,11 @@ static Value *v3_root(Arena *arena, const Openapi *openapi) {
         if (value_get(paths, path))
             continue;
         Value *entry = value_new_object(arena);
-        value_set_str(arena, entry, STR("serverRelativeURL"),
-                      arena_printf(arena, "/openapi/v3/%.*s?hash=%016llX", STR_ARG(path),
-                                   (unsigned long long)openapi->hash));
+        value_set_str(
+            arena, entry, STR("serverRelativeURL"),
+            arena_printf(arena, "/openapi/v3/%.*s?hash=%016llX", STR_ARG(path),
+                         (unsigned long long)group_hash(openapi, openapi->resources[i]->group,
+                                                        openapi->resources[i]->version)));
         value_set(arena, paths, path, entry);
     }
     value_set(arena, root, STR("paths"), paths);
@@ -147,8 +167,7 @@ static void send(HttpRequest *request, Str tag, Str content_type, const Buf *buf
 
 static void serve_v2(const Openapi *openapi, HttpRequest *request) {
     bool json = accepts(request, STR("application/json"));
-    bool protobuf =
-        accepts(request, STR(V2_PROTOBUF)) || accepts(request, STR(V2_PROTOBUF_ANSWER));
+    bool protobuf = accepts(request, STR(V2_PROTOBUF)) || accepts(request, STR(V2_PROTOBUF_ANSWER));
     Str tag = arena_printf(request->arena, "\"%016llX\"", (unsigned long long)openapi->hash);
     if (!json && !protobuf) {
         http_respond(request, 406, STR_NONE, NULL);
@@ -169,8 +188,18 @@ static void serve_v2(const Openapi *openapi, HttpRequest *request) {
     buf_deinit(&buf);
 }
 
+// "api/v1", "apis/G/V", or nothing: the list of them.
+static uint64_t part_hash(const Openapi *openapi, Str path) {
+    Str rest = path, head = str_cut(&rest, '/');
+    if (!path.len)
+        return openapi->hash;
+    Str group = str_eq(head, STR("apis")) && rest.ptr ? str_cut(&rest, '/') : STR("");
+    return group_hash(openapi, group, rest);
+}
+
 static void serve_v3(const Openapi *openapi, HttpRequest *request, Str path) {
-    Str tag = arena_printf(request->arena, "\"%016llX\"", (unsigned long long)openapi->hash);
+    Str tag =
+        arena_printf(request->arena, "\"%016llX\"", (unsigned long long)part_hash(openapi, path));
     if (!accepts(request, STR("application/json"))) {
         http_respond(request, 406, STR_NONE, NULL);
         return;

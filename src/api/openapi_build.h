@@ -18,6 +18,11 @@ typedef struct OpenapiBuild {
 // A schema for a value of that type: a reference; the type is added to the definitions (and what it
 // refers to).
 Value *openapi_reference(OpenapiBuild *build, const Type *type);
+// The same with a description, wrapped where nothing may stand beside a reference.
+Value *openapi_reference_with(OpenapiBuild *build, const Type *type, Str description);
+// The definition of a custom kind, and the type of its lists (in the build's arena).
+Value *openapi_custom_schema(OpenapiBuild *build, const Type *type);
+const Type *openapi_custom_list(OpenapiBuild *build, const Resource *resource);
 // x-kubernetes-group-version-kind of a definition.
 void openapi_add_kind(OpenapiBuild *build, const Type *type, Str group, Str version, Str kind);
 // Definitions sorted by name.

@@ -91,15 +91,15 @@ static const Str patch_types[] = {
     STR("application/merge-patch+json"), STR("application/strategic-merge-patch+json")};
 
 static void set_body(OpenapiBuild *build, Value *operation, Value *parameters, const Type *type,
-                     bool patch, bool required) {
+                     size_t n_patch_types, bool required) {
     Arena *arena = build->arena;
     if (!type)
         return;
     if (build->v3) {
         Value *body = value_new_object(arena);
         value_set(arena, body, STR("content"),
-                  patch ? content(build, patch_types, 4, type)
-                        : content(build, json_types, 1, type));
+                  n_patch_types ? content(build, patch_types, n_patch_types, type)
+                                : content(build, json_types, 1, type));
         if (required)
             value_set_bool(arena, body, STR("required"), true);
         value_set(arena, operation, STR("requestBody"), body);
@@ -157,12 +157,14 @@ static Value *operation(OpenapiBuild *build, const Endpoint *endpoint, const Ver
     const Type *status = kinds_type(STR("io.k8s.apimachinery.pkg.apis.meta.v1.Status"));
     const Type *options = kinds_type(STR("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
     const Type *patch = kinds_type(STR("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"));
+    // Strategic merge patches, the last of them, are not for custom kinds.
+    size_t n_patch_types = endpoint->resource->type->custom ? 3 : 4;
     Str id = arena_printf(arena, "%.*s%s%.*s", STR_ARG(verb->id),
                           endpoint->namespaced ? "Namespaced" : "", STR_ARG(endpoint->name));
     value_set_str(arena, made, STR("operationId"), id);
     if (!build->v3) {
         value_set(arena, made, STR("consumes"),
-                  verb->bit == VERB_PATCH ? strings(arena, patch_types, 4)
+                  verb->bit == VERB_PATCH ? strings(arena, patch_types, n_patch_types)
                                           : strings(arena, json_types, 2));
         value_set(arena, made, STR("produces"), strings(arena, json_types, 2));
     }
@@ -177,19 +179,19 @@ static Value *operation(OpenapiBuild *build, const Endpoint *endpoint, const Ver
     case VERB_CREATE:
     case VERB_UPDATE:
         add_query(build, parameters, write_parameters, 3);
-        set_body(build, made, parameters, endpoint->type, false, true);
+        set_body(build, made, parameters, endpoint->type, 0, true);
         set_responses(build, made, endpoint->type, true);
         break;
     case VERB_PATCH:
         add_query(build, parameters, write_parameters, 4);
-        set_body(build, made, parameters, patch ? patch : endpoint->type, true, true);
+        set_body(build, made, parameters, patch ? patch : endpoint->type, n_patch_types, true);
         set_responses(build, made, endpoint->type, true);
         break;
     default:
         if (verb->bit == VERB_DELETECOLLECTION)
             add_query(build, parameters, list_parameters + 1, 6);
         add_query(build, parameters, delete_parameters, COUNT(delete_parameters));
-        set_body(build, made, parameters, options, false, false);
+        set_body(build, made, parameters, options, 0, false);
         set_responses(build, made, status, false);
     }
     value_set(arena, made, STR("parameters"), parameters);
@@ -275,8 +277,11 @@ static void add_resource(OpenapiBuild *build, Value *paths, const Resource *reso
                      : arena_printf(arena, "/api/%.*s", STR_ARG(resource->version));
     Endpoint endpoint = {.resource = resource,
                          .type = resource->type,
-                         .list_type = kinds_type(arena_printf(
-                             arena, "%.*sList", STR_ARG(resource->type->openapi_name))),
+                         .list_type =
+                             resource->type->custom
+                                 ? openapi_custom_list(build, resource)
+                                 : kinds_type(arena_printf(arena, "%.*sList",
+                                                           STR_ARG(resource->type->openapi_name))),
                          .kind = resource->kind,
                          .group = resource->group,
                          .version = resource->version,

@@ -70,7 +70,8 @@ static Value *item_schema(OpenapiBuild *build, const Field *field) {
     case FIELD_OBJECT:
         return openapi_reference(build, field->type);
     case FIELD_RAW:
-        return simple(build, STR("object"), STR_NONE);
+        return field->flags & FIELD_ANY ? value_new_object(build->arena)
+                                        : simple(build, STR("object"), STR_NONE);
     }
     return value_new_object(build->arena);
 }
@@ -156,8 +157,26 @@ static void add_fields(OpenapiBuild *build, const Type *type, Value *properties,
     }
 }
 
+Value *openapi_reference_with(OpenapiBuild *build, const Type *type, Str description) {
+    Arena *arena = build->arena;
+    Value *schema = openapi_reference(build, type);
+    if (build->v3) {
+        Value *wrapper = value_new_object(arena), *all = value_new_array(arena);
+        value_push(arena, all, schema);
+        value_set(arena, wrapper, STR("allOf"), all);
+        schema = wrapper;
+    }
+    value_set_str(arena, schema, STR("description"), description);
+    return schema;
+}
+
 Value *openapi_reference(OpenapiBuild *build, const Type *type) {
     Arena *arena = build->arena;
+    if (type->custom) {
+        if (!map_get(build->definitions, type->openapi_name))
+            define(build, type->openapi_name, openapi_custom_schema(build, type));
+        return reference_to(build, type->openapi_name);
+    }
     if (!map_get(build->definitions, type->openapi_name)) {
         Value *schema = simple(build, STR("object"), STR_NONE);
         define(build, type->openapi_name, schema); // first, since types may refer to themselves

@@ -2,6 +2,7 @@
 
 #include "api/server.h"
 #include "api/table.h"
+#include "schema/structural.h"
 
 // ---- writing
 
@@ -87,6 +88,8 @@ Value *output_from_storage(Arena *arena, const ServedResource *served, Value *ob
     if (is_event(served))
         rename_event_fields(object, !served->storage->group.len);
     set_type(arena, served->resource, object);
+    if (served->kind)
+        structural_conform(arena, served->resource->type->custom, object);
     return object;
 }
 
@@ -96,6 +99,8 @@ Value *output_to_storage(Arena *arena, const ServedResource *served, Value *obje
     if (is_event(served))
         rename_event_fields(object, served->storage->group.len > 0);
     set_type(arena, served->storage, object);
+    if (served->kind)
+        structural_conform(arena, served->storage->type->custom, object);
     return object;
 }
 

@@ -11,10 +11,11 @@
 #include "api/verbs.h"
 #include "api/write.h"
 
-#define SUPPORTED                                                                                  \
-    "application/json-patch+json, application/merge-patch+json, "                                  \
-    "application/strategic-merge-patch+json, "                                                     \
-    "application/apply-patch+yaml"
+#define UNSUPPORTED                                                                                \
+    "the body of the request was in an unknown format - accepted media types include: "            \
+    "application/json-patch+json, application/merge-patch+json, "
+#define STRATEGIC "application/strategic-merge-patch+json, "
+#define APPLY "application/apply-patch+yaml"
 
 typedef enum PatchType {
     PATCH_TYPE_JSON,
@@ -41,15 +42,17 @@ static ApiStatus *read_type(ApiRequest *request, PatchType *ret) {
         {"application/apply-patch+yaml", PATCH_TYPE_APPLY},
     };
     Str type = media_type(http_header(request->http, STR("Content-Type")));
+    bool custom = request->served->kind != NULL; // what merges how is not known of them
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (custom && types[i].type == PATCH_TYPE_STRATEGIC)
+            continue;
         if (str_eq(type, str_from(types[i].media_type))) {
             *ret = types[i].type;
             return NULL;
         }
     }
-    return status_unsupported_media_type(request->arena,
-                                         STR("the body of the request was in an unknown format - "
-                                             "accepted media types include: " SUPPORTED));
+    return status_unsupported_media_type(request->arena, custom ? STR(UNSUPPORTED APPLY)
+                                                                : STR(UNSUPPORTED STRATEGIC APPLY));
 }
 
 static ApiStatus *patch_refusal(ApiRequest *request, const Patch *patch, Str message) {

@@ -33,6 +33,7 @@ struct Api {
     void *loading;     // the first listing, while it is under way
     void *bootstrap;   // while making what every cluster has
     void *nonresource; // discovery, OpenAPI
+    struct CustomKinds *custom_kinds;
     void *event_expiry;
     void *allocator;   // cluster IPs and node ports
     Webhooks *webhooks;            // admission's, as the next

@@ -1,6 +1,8 @@
 #include "api/table.h"
 
 #include "api/table_cells.h"
+#include "base/time.h"
+#include "schema/json_path.h"
 
 static Str kind_name(ColumnKind kind) {
     static const Str names[] = {
@@ -9,6 +11,17 @@ static Str kind_name(ColumnKind kind) {
         [COLUMN_DATE] = STR("date"),
     };
     return names[kind];
+}
+
+// As kubectl's JSONPath prints a value: strings as they are, all else as JSON.
+static Value *printed(const CellInput *input, const Value *value) {
+    if (value->kind == VALUE_STRING)
+        return (Value *)value;
+    Buf buf = BUF_INIT(VALUE_MAX_BYTES * 2);
+    value_write_json(value, &buf);
+    Str text = arena_str(input->arena, buf_view(&buf));
+    buf_deinit(&buf);
+    return value_new_string(input->arena, text);
 }
 
 static Value *definitions(Arena *arena, const Resource *resource) {
@@ -26,7 +39,38 @@ static Value *definitions(Arena *arena, const Resource *resource) {
     return list;
 }
 
+// What a printer column's path leads to (apiextensions-apiserver's tableconvertor).
+static Value *custom_cell(const CellInput *input, const Column *column) {
+    const Value *found = json_path_first(column->json_path, input->object);
+    bool number = found && (found->kind == VALUE_INT || found->kind == VALUE_DOUBLE);
+    if (!found || found->kind == VALUE_NULL)
+        return value_new_null(input->arena);
+    switch (column->kind) {
+    case COLUMN_STRING:
+        return printed(input, found);
+    case COLUMN_INTEGER:
+        if (number && found->kind == VALUE_DOUBLE && found->number < 9e18 && found->number > -9e18)
+            return value_new_int(input->arena, (int64_t)found->number);
+        return number ? (Value *)found : value_new_null(input->arena);
+    case COLUMN_NUMBER:
+        return number ? (Value *)found : value_new_null(input->arena);
+    case COLUMN_BOOLEAN:
+        return found->kind == VALUE_BOOL ? (Value *)found : value_new_null(input->arena);
+    case COLUMN_DATE: {
+        int64_t time;
+        if (found->kind != VALUE_STRING)
+            break;
+        return time_parse(found->string, &time) == 0
+                   ? cell_age(input, found->string)
+                   : value_new_string(input->arena, STR("<invalid>"));
+    }
+    }
+    return value_new_null(input->arena);
+}
+
 static Value *cell(const CellInput *input, const Column *column) {
+    if (column->json_path)
+        return custom_cell(input, column);
     if (column->function) {
         CellFunction function = table_cell_function(str_from(column->function));
         if (function)

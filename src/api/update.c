@@ -57,6 +57,16 @@ static void take_finalizers(Update *update) {
     *update->object = *kept;
 }
 
+// The status of custom kinds alone, and who manages it (statusStrategy.PrepareForUpdate).
+static void take_status(Update *update) {
+    Arena *arena = update->request->arena;
+    Value *kept = value_copy(arena, update->old);
+    keep_member(arena, kept, update->object, STR("status"));
+    keep_member(arena, meta_of(arena, kept), value_get(update->object, STR("metadata")),
+                STR("managedFields"));
+    *update->object = *kept;
+}
+
 // A write to the status endpoint changes status, labels and annotations, nothing else; and the main
 // one everything but status.
 static void split_status(Update *update) {
@@ -70,6 +80,10 @@ static void split_status(Update *update) {
     if (!str_eq(update->request->info.subresource, STR("status"))) {
         if (update->request->served->resource->status_split)
             keep_member(arena, object, old, STR("status"));
+        return;
+    }
+    if (update->request->served->kind) {
+        take_status(update);
         return;
     }
     for (uint32_t i = 0; i < object->n; i++) {
@@ -96,6 +110,9 @@ static bool is_core(const ApiRequest *request, const char *plural) {
 static void set_generation(Update *update) {
     const Resource *resource = update->request->served->resource;
     bool changed = meta_spec_changed(update->object, update->old) ||
+                   (resource->type->custom && !resource->status_split &&
+                    !value_equal(value_get(update->object, STR("status")),
+                                 value_get(update->old, STR("status")))) ||
                    (resource->generation_annotations &&
                     !value_equal(value_at(update->object, "metadata.annotations"),
                                  value_at(update->old, "metadata.annotations")));
@@ -121,6 +138,8 @@ static ApiStatus *validate(Update *update) {
                         : NULL;
     }
     schema_validate_metadata(&errors, resource, update->object, update->old);
+    if (resource->type->custom) // what the schema says at its root may be about the status
+        schema_validate_type(&errors, resource->type, update->object, update->old, NULL);
     const Field *field = type_field(resource->type, STR("status"));
     const Value *status = value_get(update->object, STR("status"));
     if (field && field->type && status)

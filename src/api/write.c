@@ -147,6 +147,7 @@ static const Strategy strategies[] = {
     {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", false, false},
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", false, false},
     {"apiregistration.k8s.io", "apiservices", false, false},
+    {"apiextensions.k8s.io", "customresourcedefinitions", false, false},
     {"coordination.k8s.io", "leases", true, false},
     {"events.k8s.io", "events", true, true},
     {"node.k8s.io", "runtimeclasses", false, false},
@@ -163,6 +164,9 @@ static const Strategy strategies[] = {
 
 static const Strategy *strategy_of(const Resource *resource) {
     static const Strategy usual = {"", "", false, true};
+    static const Strategy custom = {"", "", false, false};
+    if (resource->type->custom)
+        return &custom;
     for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
         if (str_eq(resource->group, str_from(strategies[i].group)) &&
             str_eq(resource->plural, str_from(strategies[i].plural)))

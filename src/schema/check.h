@@ -53,6 +53,9 @@ void field_not_found(FieldErrors *errors, const Path *path, Str value);
 void field_forbidden(FieldErrors *errors, const Path *path, const char *detail);
 void field_too_long(FieldErrors *errors, const Path *path, size_t max_length);
 void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t max);
+// In other words: `shown` is the value's text, STR_NONE where none is shown.
+void field_add(FieldErrors *errors, FieldErrorKind kind, const Path *path, Str shown, Str detail);
+void field_append(FieldErrors *errors, const FieldError *error); // of the same arena
 
 // Step 1. Checks every JSON type against the table and brings the tree to normal form: unknown fields
 // are dropped and their paths listed in `unknown` (may be NULL); nulls are dropped; zero values of
@@ -67,6 +70,11 @@ int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *
 // moved: for an applied configuration, where it counts what the client wrote.
 int schema_normalize_scalars(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
                              Str *ret_message) __attribute__((warn_unused_result));
+
+// Of a value somewhere inside an object, at `path`; `keep_shape` as schema_normalize_scalars().
+int schema_normalize_part(Arena *arena, const Type *type, Value *object, const Path *path,
+                          bool keep_shape, ValuePaths *unknown, Str *ret_message)
+    __attribute__((warn_unused_result));
 
 // Step 2. The table's defaults, and each type's and the resource's `default_fn`, innermost last.
 void schema_default(Arena *arena, const Resource *resource, Value *object);

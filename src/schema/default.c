@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "schema/check.h"
+#include "schema/structural.h"
 
 static void default_object(Arena *arena, const Type *type, Value *object,
                            const ResourceRules *root);
@@ -74,6 +74,8 @@ static void default_children(Arena *arena, const Type *type, Value *object) {
 static void default_object(Arena *arena, const Type *type, Value *object,
                            const ResourceRules *root) {
     default_members(arena, type, object);
+    if (type->custom)
+        structural_default(arena, type->custom->schema, object);
     if (root && root->default_fn)
         root->default_fn(arena, object);
     call_type_rules(arena, type, object);

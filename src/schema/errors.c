@@ -20,8 +20,7 @@ static const char *const kind_text[] = {
     [FIELD_ERROR_TYPE_INVALID] = "Invalid value",
 };
 
-// `shown` is the value's text, STR_NONE where none is shown.
-static void add(FieldErrors *errors, FieldErrorKind kind, const Path *path, Str shown, Str detail) {
+void field_append(FieldErrors *errors, const FieldError *error) {
     if (errors->n >= MAX_ERRORS)
         return;
     if (!(errors->n & (errors->n - 1))) { // the capacity is the next power of two
@@ -29,25 +28,32 @@ static void add(FieldErrors *errors, FieldErrorKind kind, const Path *path, Str 
         errors->items = arena_grow(errors->arena, errors->items, errors->n * sizeof(FieldError),
                                    capacity * sizeof(FieldError));
     }
-    errors->items[errors->n++] = (FieldError){
+    errors->items[errors->n++] = *error;
+}
+
+void field_add(FieldErrors *errors, FieldErrorKind kind, const Path *path, Str shown, Str detail) {
+    if (errors->n >= MAX_ERRORS)
+        return;
+    const FieldError error = {
         .kind = kind,
         .path = path_str(errors->arena, path),
         .message =
             arena_printf(errors->arena, "%s%s%.*s%s%.*s", kind_text[kind], shown.ptr ? ": " : "",
                          STR_ARG(shown), detail.len ? ": " : "", STR_ARG(detail)),
     };
+    field_append(errors, &error);
 }
 
 void field_required(FieldErrors *errors, const Path *path, const char *detail) {
-    add(errors, FIELD_ERROR_REQUIRED, path, STR_NONE, str_from(detail));
+    field_add(errors, FIELD_ERROR_REQUIRED, path, STR_NONE, str_from(detail));
 }
 
 void field_invalid(FieldErrors *errors, const Path *path, Str value, const char *detail) {
-    add(errors, FIELD_ERROR_INVALID, path, quote_str(errors->arena, value), str_from(detail));
+    field_add(errors, FIELD_ERROR_INVALID, path, quote_str(errors->arena, value), str_from(detail));
 }
 
 void field_invalid_int(FieldErrors *errors, const Path *path, int64_t value, const char *detail) {
-    add(errors, FIELD_ERROR_INVALID, path, arena_printf(errors->arena, "%lld", (long long)value),
+    field_add(errors, FIELD_ERROR_INVALID, path, arena_printf(errors->arena, "%lld", (long long)value),
         str_from(detail));
 }
 
@@ -63,7 +69,7 @@ static Str show(Arena *arena, const Value *value) {
 
 void field_invalid_value(FieldErrors *errors, const Path *path, const Value *value,
                          const char *detail) {
-    add(errors, FIELD_ERROR_INVALID, path, show(errors->arena, value), str_from(detail));
+    field_add(errors, FIELD_ERROR_INVALID, path, show(errors->arena, value), str_from(detail));
 }
 
 void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported,
@@ -73,33 +79,33 @@ void field_not_supported(FieldErrors *errors, const Path *path, Str value, const
         buf_str(&buf, i ? STR(", ") : STR("supported values: "));
         quote_write(&buf, supported[i]);
     }
-    add(errors, FIELD_ERROR_NOT_SUPPORTED, path, quote_str(errors->arena, value), buf_view(&buf));
+    field_add(errors, FIELD_ERROR_NOT_SUPPORTED, path, quote_str(errors->arena, value), buf_view(&buf));
 }
 
 void field_duplicate(FieldErrors *errors, const Path *path, Str value) {
-    add(errors, FIELD_ERROR_DUPLICATE, path, quote_str(errors->arena, value), STR_NONE);
+    field_add(errors, FIELD_ERROR_DUPLICATE, path, quote_str(errors->arena, value), STR_NONE);
 }
 
 void field_duplicate_value(FieldErrors *errors, const Path *path, const Value *value) {
-    add(errors, FIELD_ERROR_DUPLICATE, path, show(errors->arena, value), STR_NONE);
+    field_add(errors, FIELD_ERROR_DUPLICATE, path, show(errors->arena, value), STR_NONE);
 }
 
 void field_not_found(FieldErrors *errors, const Path *path, Str value) {
-    add(errors, FIELD_ERROR_NOT_FOUND, path, quote_str(errors->arena, value), STR_NONE);
+    field_add(errors, FIELD_ERROR_NOT_FOUND, path, quote_str(errors->arena, value), STR_NONE);
 }
 
 void field_forbidden(FieldErrors *errors, const Path *path, const char *detail) {
-    add(errors, FIELD_ERROR_FORBIDDEN, path, STR_NONE, str_from(detail));
+    field_add(errors, FIELD_ERROR_FORBIDDEN, path, STR_NONE, str_from(detail));
 }
 
 void field_too_long(FieldErrors *errors, const Path *path, size_t max_length) {
-    add(errors, FIELD_ERROR_TOO_LONG, path, STR_NONE,
+    field_add(errors, FIELD_ERROR_TOO_LONG, path, STR_NONE,
         arena_printf(errors->arena, "may not be more than %zu byte%s", max_length,
                      max_length == 1 ? "" : "s"));
 }
 
 void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t max) {
-    add(errors, FIELD_ERROR_TOO_MANY, path, arena_printf(errors->arena, "%zu", actual),
+    field_add(errors, FIELD_ERROR_TOO_MANY, path, arena_printf(errors->arena, "%zu", actual),
         arena_printf(errors->arena, "must have at most %zu item%s", max, max == 1 ? "" : "s"));
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/map.h"
+#include "schema/structural.h"
 #include "schema/value_index.h"
 
 static Granule of_item(const Field *field, bool atomic) {
@@ -13,18 +14,52 @@ static Granule of_item(const Field *field, bool atomic) {
     return (Granule){.kind = field->kind == FIELD_RAW ? GRANULE_DEDUCED : GRANULE_SCALAR};
 }
 
+// apiextensions' schemas as structured-merge-diff sees them: what has no parts by declaration but
+// may hold anything has those that it happens to have.
+static Granule of_schema(const Schema *schema) {
+    static const Granule deduced = {.kind = GRANULE_DEDUCED};
+    bool atomic = schema && (schema->flags & SCHEMA_MAP_ATOMIC);
+    if (!schema)
+        return deduced;
+    if (schema->flags & SCHEMA_INT_OR_STRING)
+        return (Granule){.kind = GRANULE_SCALAR};
+    switch ((SchemaType)schema->type) {
+    case SCHEMA_ARRAY:
+        return (Granule){
+            .kind = GRANULE_LIST, .schema = schema, .atomic = schema->list_type == LIST_ATOMIC};
+    case SCHEMA_OBJECT:
+        if (schema->n_properties)
+            return (Granule){.kind = GRANULE_STRUCT, .schema = schema, .atomic = atomic};
+        if (schema->flags & SCHEMA_ADDITIONAL)
+            return (Granule){.kind = GRANULE_MAP, .schema = schema, .atomic = atomic};
+        return (Granule){.kind = GRANULE_DEDUCED, .atomic = atomic};
+    case SCHEMA_ANY:
+        return deduced;
+    default:
+        return (Granule){.kind = GRANULE_SCALAR};
+    }
+}
+
 Granule granule_of_type(const Type *type) {
-    return (Granule){.kind = GRANULE_STRUCT, .type = type, .atomic = type->map_atomic};
+    return (Granule){.kind = GRANULE_STRUCT,
+                     .type = type,
+                     .atomic = type->map_atomic,
+                     .schema = type->custom ? type->custom->schema : NULL};
 }
 
 Granule granule_of_item(Granule list) {
+    if (list.schema)
+        return of_schema(list.kind == GRANULE_LIST ? list.schema->items : list.schema->additional);
     return list.field ? of_item(list.field, false) : (Granule){.kind = GRANULE_DEDUCED};
 }
 
 Granule granule_of_member(Granule owner, Str key) {
     if (owner.kind == GRANULE_MAP)
         return granule_of_item(owner);
-    const Field *field = owner.kind == GRANULE_STRUCT ? type_field(owner.type, key) : NULL;
+    const Field *field =
+        owner.kind == GRANULE_STRUCT && owner.type ? type_field(owner.type, key) : NULL;
+    if (!field && owner.schema)
+        return of_schema(schema_property(owner.schema, key));
     if (!field)
         return (Granule){.kind = GRANULE_DEDUCED};
     bool atomic = (field->flags & FIELD_MAP_ATOMIC) != 0;
@@ -37,7 +72,8 @@ Granule granule_of_member(Granule owner, Str key) {
 }
 
 bool granule_names(Granule owner, Str key) {
-    return owner.kind == GRANULE_STRUCT && type_field(owner.type, key);
+    return owner.kind == GRANULE_STRUCT && ((owner.type && type_field(owner.type, key)) ||
+                                            (owner.schema && schema_property(owner.schema, key)));
 }
 
 bool granule_has_members(Granule granule, const Value *value) {
@@ -50,11 +86,35 @@ bool granule_has_items(Granule granule, const Value *value) {
     return !granule.atomic && granule.kind == GRANULE_LIST && value && value->kind == VALUE_ARRAY;
 }
 
-static const Value *key_value(Arena *arena, const Type *type, Str key, const Value *item) {
+// The identity of a list's items, wherever it is declared.
+typedef struct Identity {
+    const Str *keys;
+    size_t n_keys;
+    bool set;
+    const Type *type; // of the items, for defaults of keys; one of both or neither
+    const Schema *schema;
+} Identity;
+
+static Identity identity_of(Granule list) {
+    if (list.schema)
+        return (Identity){.keys = list.schema->keys,
+                          .n_keys = list.schema->n_keys,
+                          .set = list.schema->list_type == LIST_SET,
+                          .schema = list.schema->items};
+    return (Identity){.keys = list.field->keys,
+                      .n_keys = list.field->n_keys,
+                      .set = list.field->list_type == LIST_SET,
+                      .type = list.field->type};
+}
+
+static const Value *key_value(Arena *arena, const Identity *identity, Str key, const Value *item) {
     const Value *value = value_get(item, key);
     if (value && value->kind != VALUE_NULL)
         return value;
-    const Field *field = type ? type_field(type, key) : NULL;
+    const Schema *schema = identity->schema ? schema_property(identity->schema, key) : NULL;
+    if (schema)
+        return schema->default_value;
+    const Field *field = identity->type ? type_field(identity->type, key) : NULL;
     Value *parsed;
     ParseError error;
     if (!field || !field->default_json.ptr ||
@@ -64,17 +124,19 @@ static const Value *key_value(Arena *arena, const Type *type, Str key, const Val
 }
 
 // {"name":"a"}, keys in alphabetical order, those left out by their defaults.
-static bool write_keys(Arena *arena, const Field *field, const Value *item, Buf *buf) {
+static bool write_keys(Arena *arena, const Identity *identity, const Value *item, Buf *buf) {
     Str before = STR_NONE;
     buf_char(buf, '{');
-    for (size_t i = 0; i < field->n_keys; i++) {
+    for (size_t i = 0; i < identity->n_keys; i++) {
         Str next = STR_NONE;
-        for (size_t j = 0; j < field->n_keys; j++)
-            if ((!before.ptr || str_cmp(field->keys[j], before) > 0) &&
-                (!next.ptr || str_cmp(field->keys[j], next) < 0))
-                next = field->keys[j];
+        for (size_t j = 0; j < identity->n_keys; j++)
+            if ((!before.ptr || str_cmp(identity->keys[j], before) > 0) &&
+                (!next.ptr || str_cmp(identity->keys[j], next) < 0))
+                next = identity->keys[j];
+        if (!next.ptr)
+            break; // a key that is named twice
         before = next;
-        const Value *value = key_value(arena, field->type, next, item);
+        const Value *value = key_value(arena, identity, next, item);
         if (!value)
             continue;
         if (buf->len > 1)
@@ -90,13 +152,14 @@ static bool write_keys(Arena *arena, const Field *field, const Value *item, Buf 
 
 Str granule_item_element(Arena *arena, Granule list, const Value *item) {
     _buf_deinit_ Buf buf = BUF_INIT(VALUE_MAX_BYTES * 2);
-    if (list.field->list_type == LIST_SET) {
+    const Identity identity = identity_of(list);
+    if (identity.set) {
         if (item->kind == VALUE_NULL)
             return STR_NONE;
         value_write_json(item, &buf);
         return arena_printf(arena, "v:%.*s", STR_ARG(buf_view(&buf)));
     }
-    if (item->kind != VALUE_OBJECT || !write_keys(arena, list.field, item, &buf))
+    if (item->kind != VALUE_OBJECT || !write_keys(arena, &identity, item, &buf))
         return STR_NONE;
     return arena_printf(arena, "k:%.*s", STR_ARG(buf_view(&buf)));
 }
@@ -447,6 +510,10 @@ static Value *merge_items(Merging *merging, Granule granule, const Value *live,
     return out;
 }
 
+static Str list_name(Granule list) {
+    return list.field ? list.field->name : STR("items"); // schemas do not know their own names
+}
+
 // What is applied names each item once.
 static bool check_items(Merging *merging, Granule granule, const Value *config) {
     _item_index_deinit_ ItemIndex index = index_items(merging->arena, granule, config);
@@ -456,13 +523,13 @@ static bool check_items(Merging *merging, Granule granule, const Value *config) 
                 arena_printf(merging->arena,
                              ".%.*s: element %u: associative list with keys has an element that "
                              "omits its keys",
-                             STR_ARG(granule.field->name), i);
+                             STR_ARG(list_name(granule)), i);
             return false;
         }
         if (indexed_item(&index, config, index.elements[i]) != config->items[i]) {
             *merging->message =
                 arena_printf(merging->arena, ".%.*s: duplicate entries for key %.*s",
-                             STR_ARG(granule.field->name), STR_ARG(index.elements[i]));
+                             STR_ARG(list_name(granule)), STR_ARG(index.elements[i]));
             return false;
         }
     }

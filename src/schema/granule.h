@@ -18,6 +18,8 @@ typedef struct Granule {
     bool atomic;
     const Type *type;
     const Field *field;
+    const struct Schema
+        *schema; // of custom kinds, in place of type or field, or of the rest of the type
 } Granule;
 
 Granule granule_of_type(const Type *type);

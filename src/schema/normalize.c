@@ -7,6 +7,7 @@
 #include "schema/json_scan.h"
 #include "schema/path.h"
 #include "schema/scalar.h"
+#include "schema/structural.h"
 #include "schema/type_find.h"
 
 typedef struct Normalizer {
@@ -115,6 +116,17 @@ static int normalize_int_or_string(Normalizer *n, const Value *value) {
     return SCHEMA_E_TYPE;
 }
 
+// Where an object has a type and other values have none (JSONSchemaPropsOrArray).
+static int normalize_raw(Normalizer *n, const Field *field, Value *value, const Path *path) {
+    int r = 0;
+    if (value->kind == VALUE_OBJECT)
+        return normalize_object(n, field->type, value, path);
+    for (uint32_t i = 0; value->kind == VALUE_ARRAY && i < value->n && !r; i++)
+        if (value->items[i]->kind == VALUE_OBJECT)
+            r = normalize_object(n, field->type, value->items[i], PATH_INDEX(path, i));
+    return r;
+}
+
 // One value of the field's kind (an item, when the field is a list or a map). Not null.
 static int normalize_one(Normalizer *n, const Type *owner, const Field *field, Value *value,
                          const Path *path) {
@@ -158,7 +170,7 @@ static int normalize_one(Normalizer *n, const Type *owner, const Field *field, V
         fits = false;
         break;
     case FIELD_RAW:
-        break;
+        return field->type ? normalize_raw(n, field, value, path) : 0;
     }
     return fits ? 0 : wrong_scalar(n, owner, field, value, path);
 }
@@ -330,6 +342,10 @@ static int normalize_object(Normalizer *n, const Type *type, Value *object, cons
         uint32_t rank;
         Path step = {.parent = path, .name = member.key, .index = -1};
         const Field *field = type_find(type, member.key, &cursor, &rank);
+        if (!field && type->custom) { // structural_prune() looks at it
+            object->members[kept++] = member;
+            continue;
+        }
         if (!field) {
             if (type->preserve_unknown || n->keep_shape)
                 object->members[kept++] = member;
@@ -347,6 +363,12 @@ static int normalize_object(Normalizer *n, const Type *type, Value *object, cons
         object->members[kept++] = member;
     }
     object->n = kept;
+    if (type->custom) {
+        int r = structural_prune(n->arena, type->custom, object, path, n->keep_shape, n->unknown,
+                                 n->message);
+        if (r)
+            return r;
+    }
     if (n->keep_shape)
         return 0;
     int r = add_missing(n, type, object, path, &unsorted);
@@ -365,6 +387,13 @@ int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *
                      Str *ret_message) {
     return normalize_root((Normalizer){.arena = arena, .unknown = unknown, .message = ret_message},
                           type, object);
+}
+
+int schema_normalize_part(Arena *arena, const Type *type, Value *object, const Path *path,
+                          bool keep_shape, ValuePaths *unknown, Str *ret_message) {
+    Normalizer n = {
+        .arena = arena, .unknown = unknown, .message = ret_message, .keep_shape = keep_shape};
+    return normalize_object(&n, type, object, path);
 }
 
 int schema_normalize_scalars(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,

@@ -18,7 +18,7 @@ typedef enum FieldKind {
     FIELD_MICRO_TIME,    // metav1.MicroTime
     FIELD_DURATION,      // metav1.Duration ("1m0s")
     FIELD_OBJECT,        // `type` says which
-    FIELD_RAW,           // any JSON (RawExtension, FieldsV1, JSON): kept as it came
+    FIELD_RAW,           // any JSON (RawExtension, FieldsV1, JSON): kept as it came; with a `type`, objects are of it
 } FieldKind;
 
 typedef enum FieldShape { SHAPE_ONE, SHAPE_LIST, SHAPE_MAP } FieldShape; // MAP: string keys
@@ -37,6 +37,7 @@ enum { // Field.flags
     FIELD_SCHEMA_REQUIRED = 1 << 9, // OpenAPI lists it as required, though validation may not ask for it
     FIELD_DUPLICATES = 1 << 10, // a list-map whose keys may repeat (env, container ports)
     FIELD_PATCH_REPLACE = 1 << 11, // patchStrategy: replace, for an object that a patch gives whole
+    FIELD_ANY = 1 << 12, // FIELD_RAW that need not be an object
 };
 
 typedef enum FieldFormat { // what a string must look like; messages as apimachinery's validation words them
@@ -79,7 +80,8 @@ struct Type {
     const Field *fields; // in order of declaration; inline fields' members are NOT repeated
     uint16_t n_fields;
     bool map_atomic; // x-kubernetes-map-type: atomic
-    bool preserve_unknown; // custom kinds
+    bool preserve_unknown;
+    const struct CustomType *custom; // of a custom kind: the rest of it (schema/structural.h)
     uint32_t struct_size; // of the generated C struct; 0 when there is none
     // Rules that no table can say, on the type wherever it occurs (may be NULL); see schema/check.h.
     const struct TypeRules *rules;
@@ -95,6 +97,7 @@ typedef struct Column { // one of Table's columnDefinitions
     int priority;     // 0 shown always, 1 with -o wide
     const char *path; // simple dotted path, or NULL:
     const char *function; // the name of a cell function that api/table knows
+    const struct JsonPath *json_path; // of custom kinds (schema/json_path.h)
 } Column;
 
 enum { // verbs, as bits
@@ -138,6 +141,7 @@ typedef struct Resource {
     bool idle;            // served, but nothing acts on it yet: whoever makes one is warned
     Str storage_group, storage_version; // where it is stored; both empty unless another version is (events)
     const struct ResourceRules *rules;  // see schema/check.h; NULL when none
+    Str deprecation_warning; // goes with every answer; empty: none
 } Resource;
 
 static inline Str resource_field_path(const Resource *resource, size_t index) {

@@ -1,7 +1,7 @@
 // The rules that the tables state, and the functions beside the kinds.
 
 #include "base/map.h"
-#include "schema/check.h"
+#include "schema/structural.h"
 #include "schema/type_find.h"
 
 static void validate_object(FieldErrors *errors, const Type *type, const Value *object,
@@ -237,6 +237,12 @@ static void validate_object(FieldErrors *errors, const Type *type, const Value *
     validate_members(errors, type, object, old, path);
     if (type->rules && type->rules->validate)
         type->rules->validate(errors, object, path);
+    if (!type->custom)
+        return;
+    const Schema *schema = type->custom->schema;
+    structural_validate(errors, schema, object, old, path);
+    structural_validate_embedded(errors, schema, object, path);
+    structural_validate_lists(errors, schema, object, path);
 }
 
 void schema_validate_type(FieldErrors *errors, const Type *type, const Value *value,

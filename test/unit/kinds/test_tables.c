@@ -32,7 +32,7 @@ static void fail_field(const Type *type, const Field *field, const char *what) {
 static void check_field(const Type *type, const Field *field) {
     if (!(field->flags & FIELD_INLINE) && (!*field->doc || strcmp(field->doc, "TODO") == 0))
         fail_field(type, field, "has no text");
-    if ((field->kind == FIELD_OBJECT) != (field->type != NULL))
+    if (field->kind != FIELD_RAW && (field->kind == FIELD_OBJECT) != (field->type != NULL))
         fail_field(type, field, "is an object without a type, or the reverse");
     if ((field->flags & FIELD_INLINE ? true : false) != str_is_empty(field->name))
         fail_field(type, field, "only inline fields have no name");

@@ -319,17 +319,18 @@ static void warn_resources(Warnings *w, const Value *container, const Path *path
     warn_fractions(w, GET(resources, "requests"), AT(AT(path, "resources"), "requests"));
 }
 
-static void warn_name(Warnings *w) {
+void pod_name_warn(Arena *arena, const Value *object, const char *where, ValuePaths *list) {
     FormatProblems problems =
-        format_check(w->arena, FORMAT_DNS_LABEL, value_string_at(w->pod, "metadata.name"));
+        format_check(arena, FORMAT_DNS_LABEL, value_string_at(object, "metadata.name"));
     if (!problems.n)
         return;
-    Str all = arena_concat(w->arena, problems.messages, problems.n, STR(" "));
-    add(w, AT(w->metadata, "name"),
-        arena_printf(w->arena,
-                     "this is used in the Pod's hostname, which can result in surprising behavior; "
-                     "a DNS label is recommended: [%.*s]",
-                     STR_ARG(all)));
+    Str all = arena_concat(arena, problems.messages, problems.n, STR(" "));
+    Warnings w = {.arena = arena, .list = list};
+    add(&w, AT(PATH(NULL, STR("metadata")), "name"),
+        arena_printf(arena,
+                     "this is used in %s, which can result in surprising behavior; a DNS label is "
+                     "recommended: [%.*s]",
+                     where, STR_ARG(all)));
 }
 
 static void warn_all(Warnings *w) {
@@ -357,7 +358,7 @@ void pod_warn(Arena *arena, const Value *pod, ValuePaths *list) {
                   .spec = GET(pod, "spec"),
                   .path = &pod_spec_path,
                   .metadata = PATH(NULL, STR("metadata"))};
-    warn_name(&w);
+    pod_name_warn(arena, pod, "the Pod's hostname", list);
     warn_all(&w);
 }
 

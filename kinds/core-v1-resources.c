@@ -46,7 +46,7 @@ static bool check_name(FieldErrors *errors, Str name, const Path *path) {
     return false;
 }
 
-static void check_container_name(FieldErrors *errors, Str name, const Path *path) {
+void container_validate_resource_name(FieldErrors *errors, Str name, const Path *path) {
     if (str_eq(name, STR("cpu")) || str_eq(name, STR("memory")))
         return;
     check_name(errors, name, path);
@@ -224,7 +224,7 @@ void container_validate_resources(FieldErrors *errors, const PodScope *scope,
         return;
     const Path *at = AT(path, "resources");
     check_requirements(errors, GET(resources, "limits"), GET(resources, "requests"),
-                       check_container_name, at);
+                       container_validate_resource_name, at);
     if (GET(resources, "claims"))
         check_claim_names(errors, scope, GET(resources, "claims"), AT(at, "claims"));
 }
@@ -232,7 +232,7 @@ void container_validate_resources(FieldErrors *errors, const PodScope *scope,
 void pod_validate_overhead(FieldErrors *errors, const PodScope *scope) {
     const Value *overhead = GET(scope->spec, "overhead");
     if (overhead)
-        check_requirements(errors, overhead, NULL, check_container_name,
+        check_requirements(errors, overhead, NULL, container_validate_resource_name,
                            AT(scope->path, "overhead"));
 }
 

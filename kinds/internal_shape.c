@@ -53,6 +53,9 @@ static Value *shape_field(Arena *arena, const Field *field, Value *value) {
 }
 
 Value *pod_internal_shape(Arena *arena, const Type *type, const Value *value) {
+    // The types of the meta group are shown by their JSON names, upstream as well.
+    if (value && str_starts_with(type->openapi_name, STR("io.k8s.apimachinery.")))
+        return value_copy(arena, value);
     Value *shape = value_new_object(arena);
     for (uint16_t i = 0; i < type->n_fields; i++) {
         const Field *field = &type->fields[i];

@@ -76,6 +76,7 @@ void container_validate_mounts(FieldErrors *errors, const PodScope *scope, const
                                const Path *path);
 void container_validate_resources(FieldErrors *errors, const PodScope *scope,
                                   const Value *container, const Path *path);
+void container_validate_resource_name(FieldErrors *errors, Str name, const Path *path);
 void container_validate_security(FieldErrors *errors, const PodScope *scope, const Value *container,
                                  const Path *path);
 void container_validate_lifecycle(FieldErrors *errors, const PodScope *scope,
@@ -115,5 +116,7 @@ void pod_validate_status_update(FieldErrors *errors, const Value *pod, const Val
 void pod_prepare_ephemeral(Arena *arena, Value *pod, const Value *old);
 void pod_validate_ephemeral(FieldErrors *errors, const Value *pod, const Value *old);
 void pod_warn(Arena *arena, const Value *pod, ValuePaths *warnings);
+// A name that is no DNS label and ends up `where`.
+void pod_name_warn(Arena *arena, const Value *object, const char *where, ValuePaths *warnings);
 // The same of a template at `path`, for the kinds that have one.
 void pod_template_warn(Arena *arena, const Value *template, const Path *path, ValuePaths *warnings);

@@ -125,6 +125,7 @@ def parse_attribute(where, token, field):
     'required': ('REQUIRED', 'ALWAYS', 'SCHEMA_REQUIRED'), 'always': ('ALWAYS', 'SCHEMA_REQUIRED'),
     'written': ('ALWAYS',), 'nonempty': ('REQUIRED',), 'immutable': ('IMMUTABLE',),
     'deprecated': ('DEPRECATED',), 'omit': ('-OMIT',), 'duplicates': ('DUPLICATES',),
+    'by-rules': ('BY_RULES',),
   }
   if not equals:
     if key == 'inline':

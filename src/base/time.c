@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/calendar.h"
+
 #define NSEC 1000000000LL
 
 typedef struct Civil {
@@ -11,17 +13,6 @@ typedef struct Civil {
     int hour, minute, second;
     int nanosecond;
 } Civil;
-
-// Days since 1970-01-01 in the proleptic Gregorian calendar, counted in years that begin in March
-// so that the leap day comes last.
-static int64_t days_from_civil(int64_t year, int month, int day) {
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
 
 static Civil civil_from_unix(int64_t unix_ns) {
     int64_t seconds = unix_ns / NSEC, nanosecond = unix_ns % NSEC;
@@ -34,19 +25,11 @@ static Civil civil_from_unix(int64_t unix_ns) {
         rest += 86400;
         days--;
     }
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
-    int64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int month = (int)((5 * day_of_year + 2) / 153); // from March
-    int day = (int)(day_of_year - (153 * month + 2) / 5 + 1);
-    month += month < 10 ? 3 : -9;
+    CalendarDate date = calendar_date(days);
     return (Civil){
-        .year = year_of_era + era * 400 + (month <= 2),
-        .month = month,
-        .day = day,
+        .year = date.year,
+        .month = date.month,
+        .day = date.day,
         .hour = (int)(rest / 3600),
         .minute = (int)(rest / 60 % 60),
         .second = (int)(rest % 60),
@@ -108,12 +91,6 @@ static bool take_char(Str *rest, char c) {
     return true;
 }
 
-static int days_in_month(int year, int month) {
-    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return days[month - 1] + (month == 2 && leap);
-}
-
 // Any number of digits after the point; those past the ninth are dropped.
 static bool take_fraction(Str *rest, int *ret) {
     int value = 0, scale = 100000000;
@@ -154,10 +131,10 @@ int time_parse(Str text, int64_t *ret_unix_ns) {
         return -EINVAL;
     if (take_char(&rest, '.') && !take_fraction(&rest, &fraction))
         return -EINVAL;
-    if (!take_offset(&rest, &offset) || rest.len || day > days_in_month(year, month))
+    if (!take_offset(&rest, &offset) || rest.len || day > calendar_days_in_month(year, month))
         return -EINVAL;
     int64_t seconds =
-        days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+        calendar_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
     __int128 ns = (__int128)seconds * NSEC + fraction;
     *ret_unix_ns = ns < INT64_MIN ? INT64_MIN : ns > INT64_MAX ? INT64_MAX : (int64_t)ns;
     return 0;

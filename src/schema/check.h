@@ -1,11 +1,12 @@
 #pragma once
-// From a decoded tree to an object that may be stored: unknown fields, normal form, defaults, validation.
-// Field paths and messages are those of apimachinery's field.Error, since tools match on them.
+// From a decoded tree to an object that may be stored: unknown fields, normal form, defaults,
+// validation. Field paths and messages are those of apimachinery's field.Error, since tools match
+// on them.
 
 #include "schema/type.h"
 #include "schema/value.h"
 
-typedef enum FieldErrorKind { // metav1.CauseType in comments
+typedef enum FieldErrorKind {  // metav1.CauseType in comments
     FIELD_ERROR_REQUIRED,      // FieldValueRequired       "Required value"
     FIELD_ERROR_INVALID,       // FieldValueInvalid        "Invalid value"
     FIELD_ERROR_NOT_SUPPORTED, // FieldValueNotSupported   "Unsupported value"
@@ -32,21 +33,27 @@ typedef struct FieldErrors {
 // A path is a chain on the stack; it is rendered only when an error is reported.
 typedef struct Path {
     const struct Path *parent;
-    Str name;    // a member, or, with `keyed`, a map key shown in brackets
-    long index;  // >= 0: a list index
+    Str name;   // a member, or, with `keyed`, a map key shown in brackets
+    long index; // >= 0: a list index
     bool keyed;
 } Path;
 #define PATH(parent_, name_) (&(Path){.parent = (parent_), .name = (name_), .index = -1})
 #define PATH_INDEX(parent_, index_) (&(Path){.parent = (parent_), .index = (long)(index_)})
-#define PATH_KEY(parent_, key_) (&(Path){.parent = (parent_), .name = (key_), .index = -1, .keyed = true})
+#define PATH_KEY(parent_, key_)                                                                    \
+    (&(Path){.parent = (parent_), .name = (key_), .index = -1, .keyed = true})
 Str path_str(Arena *arena, const Path *path);
 
 // Each appends one error. `value` is shown as upstream shows it (strings quoted, objects as JSON).
 void field_required(FieldErrors *errors, const Path *path, const char *detail);
 void field_invalid(FieldErrors *errors, const Path *path, Str value, const char *detail);
 void field_invalid_int(FieldErrors *errors, const Path *path, int64_t value, const char *detail);
-void field_invalid_value(FieldErrors *errors, const Path *path, const Value *value, const char *detail);
-void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported, size_t n);
+void field_invalid_value(FieldErrors *errors, const Path *path, const Value *value,
+                         const char *detail);
+void field_invalid_unshown(FieldErrors *errors, const Path *path, const char *detail);
+void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported,
+                         size_t n);
+void field_not_supported_value(FieldErrors *errors, const Path *path, const Value *value,
+                               const Str *supported, size_t n);
 void field_duplicate(FieldErrors *errors, const Path *path, Str value);
 void field_duplicate_value(FieldErrors *errors, const Path *path, const Value *value);
 void field_not_found(FieldErrors *errors, const Path *path, Str value);
@@ -57,12 +64,13 @@ void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t
 void field_add(FieldErrors *errors, FieldErrorKind kind, const Path *path, Str shown, Str detail);
 void field_append(FieldErrors *errors, const FieldError *error); // of the same arena
 
-// Step 1. Checks every JSON type against the table and brings the tree to normal form: unknown fields
-// are dropped and their paths listed in `unknown` (may be NULL); nulls are dropped; zero values of
-// fields that Go would omit are dropped; quantities, times and durations become canonical; numbers
-// given for quantities become strings; fields marked ALWAYS are there.
-// Returns 0, or SCHEMA_E_TYPE with *ret_message as Go's decoder words it
-// ("json: cannot unmarshal string into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32").
+// Step 1. Checks every JSON type against the table and brings the tree to normal form: unknown
+// fields are dropped and their paths listed in `unknown` (may be NULL); nulls are dropped; zero
+// values of fields that Go would omit are dropped; quantities, times and durations become
+// canonical; numbers given for quantities become strings; fields marked ALWAYS are there. Returns
+// 0, or SCHEMA_E_TYPE with *ret_message as Go's decoder words it
+// ("json: cannot unmarshal string into Go struct field
+// ContainerPort.spec.containers.ports.containerPort of type int32").
 #define SCHEMA_E_TYPE 1
 int schema_normalize(Arena *arena, const Type *type, Value *object, ValuePaths *unknown,
                      Str *ret_message) __attribute__((warn_unused_result));
@@ -96,8 +104,8 @@ void schema_validate_annotations(FieldErrors *errors, const Value *annotations, 
 // One format; returns false and reports when `value` does not fit.
 bool schema_check_format(FieldErrors *errors, const Path *path, FieldFormat format, Str value);
 
-// What a subresource that takes the whole object (pods/ephemeralcontainers) has in place of `prepare`
-// and `validate_update`.
+// What a subresource that takes the whole object (pods/ephemeralcontainers) has in place of
+// `prepare` and `validate_update`.
 typedef struct SubresourceRules {
     Str name;
     void (*prepare)(Arena *arena, Value *object, const Value *old);
@@ -121,8 +129,9 @@ typedef struct TypeRules {
 } TypeRules;
 typedef struct ResourceRules {
     void (*default_fn)(Arena *arena, Value *object);
-    // Before validation of a create (old == NULL) or an update: clears what clients may not set, carries
-    // over what they may not change (the registry strategies' PrepareForCreate / PrepareForUpdate).
+    // Before validation of a create (old == NULL) or an update: clears what clients may not set,
+    // carries over what they may not change (the registry strategies' PrepareForCreate /
+    // PrepareForUpdate).
     void (*prepare)(Arena *arena, Value *object, const Value *old);
     // The same before a write to the status endpoint, which changes nothing else.
     void (*prepare_status)(Arena *arena, Value *object, const Value *old);

@@ -53,8 +53,8 @@ void field_invalid(FieldErrors *errors, const Path *path, Str value, const char 
 }
 
 void field_invalid_int(FieldErrors *errors, const Path *path, int64_t value, const char *detail) {
-    field_add(errors, FIELD_ERROR_INVALID, path, arena_printf(errors->arena, "%lld", (long long)value),
-        str_from(detail));
+    field_add(errors, FIELD_ERROR_INVALID, path,
+              arena_printf(errors->arena, "%lld", (long long)value), str_from(detail));
 }
 
 static Str show(Arena *arena, const Value *value) {
@@ -72,14 +72,23 @@ void field_invalid_value(FieldErrors *errors, const Path *path, const Value *val
     field_add(errors, FIELD_ERROR_INVALID, path, show(errors->arena, value), str_from(detail));
 }
 
-void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported,
-                         size_t n) {
+void field_invalid_unshown(FieldErrors *errors, const Path *path, const char *detail) {
+    field_add(errors, FIELD_ERROR_INVALID, path, STR_NONE, str_from(detail));
+}
+
+void field_not_supported_value(FieldErrors *errors, const Path *path, const Value *value,
+                               const Str *supported, size_t n) {
     _buf_deinit_ Buf buf = BUF_INIT(MAX_MESSAGE);
     for (size_t i = 0; i < n; i++) {
         buf_str(&buf, i ? STR(", ") : STR("supported values: "));
         quote_write(&buf, supported[i]);
     }
-    field_add(errors, FIELD_ERROR_NOT_SUPPORTED, path, quote_str(errors->arena, value), buf_view(&buf));
+    field_add(errors, FIELD_ERROR_NOT_SUPPORTED, path, show(errors->arena, value), buf_view(&buf));
+}
+
+void field_not_supported(FieldErrors *errors, const Path *path, Str value, const Str *supported,
+                         size_t n) {
+    field_not_supported_value(errors, path, value_new_string(errors->arena, value), supported, n);
 }
 
 void field_duplicate(FieldErrors *errors, const Path *path, Str value) {
@@ -100,12 +109,13 @@ void field_forbidden(FieldErrors *errors, const Path *path, const char *detail) 
 
 void field_too_long(FieldErrors *errors, const Path *path, size_t max_length) {
     field_add(errors, FIELD_ERROR_TOO_LONG, path, STR_NONE,
-        arena_printf(errors->arena, "may not be more than %zu byte%s", max_length,
-                     max_length == 1 ? "" : "s"));
+              arena_printf(errors->arena, "may not be more than %zu byte%s", max_length,
+                           max_length == 1 ? "" : "s"));
 }
 
 void field_too_many(FieldErrors *errors, const Path *path, size_t actual, size_t max) {
-    field_add(errors, FIELD_ERROR_TOO_MANY, path, arena_printf(errors->arena, "%zu", actual),
+    field_add(
+        errors, FIELD_ERROR_TOO_MANY, path, arena_printf(errors->arena, "%zu", actual),
         arena_printf(errors->arena, "must have at most %zu item%s", max, max == 1 ? "" : "s"));
 }
 

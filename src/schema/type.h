@@ -38,6 +38,7 @@ enum { // Field.flags
     FIELD_DUPLICATES = 1 << 10, // a list-map whose keys may repeat (env, container ports)
     FIELD_PATCH_REPLACE = 1 << 11, // patchStrategy: replace, for an object that a patch gives whole
     FIELD_ANY = 1 << 12, // FIELD_RAW that need not be an object
+    FIELD_BY_RULES = 1 << 13, // the rules of the parent check it, with all that is in it
 };
 
 typedef enum FieldFormat { // what a string must look like; messages as apimachinery's validation words them

@@ -223,6 +223,8 @@ static void validate_members(FieldErrors *errors, const Type *type, const Value 
         const Value *value = value_get(object, field->name);
         const Value *old_value = old ? value_get(old, field->name) : NULL;
         Path step = {.parent = path, .name = field->name, .index = -1};
+        if (field->flags & FIELD_BY_RULES)
+            continue;
         if (is_empty(field, value))
             validate_absent(errors, field, &step);
         else

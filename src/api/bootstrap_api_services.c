@@ -33,6 +33,7 @@ static const struct {
     {"discovery.k8s.io", "v1", 16200, 15},
     {"flowcontrol.apiserver.k8s.io", "v1", 16100, 21},
     {"resource.k8s.io", "v1", 15900, 20},
+    {"metrics.k8s.io", "v1beta1", 100, 100}, // as metrics-server registers itself
 };
 
 static bool is_served(const Bootstrap *self, const char *group, const char *version) {

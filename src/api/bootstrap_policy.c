@@ -77,6 +77,8 @@ static const BootstrapRule policy[] = {
     RULE(R, "networking.k8s.io", "ingresses,ingresses/status,networkpolicies"),
     RULE(R, "resource.k8s.io", "resourceclaims,resourceclaims/status,resourceclaimtemplates"),
     RULE(R, "settings.k8s.io", "podpresets"),
+    {.role = "system:aggregated-metrics-reader", .feeds = "view"}, // metrics-server's
+    RULE(R, "metrics.k8s.io", "nodes,pods"),
     {.role = "system:discovery"},
     URLS("/api,/api/*,/apis,/apis/*,/healthz,/livez,/openapi,/openapi/*,/readyz,/version,"
          "/version/"),

@@ -5,9 +5,9 @@
 #include <inttypes.h>
 
 #include "api/auth/authz.h"
+#include "api/node_client.h"
 #include "api/server.h"
 #include "api/subresources.h"
-#include "http/client.h"
 
 #define MAX_ERROR_TEXT 10240
 
@@ -129,54 +129,6 @@ static void on_close(ApiRequest *request, bool completed) {
 
 // ---- reaching the node
 
-static Str node_address(const Value *node) {
-    static const char *const order[] = {"InternalIP", "Hostname", "InternalDNS", "ExternalDNS",
-                                        "ExternalIP"};
-    const Value *addresses = value_at(node, "status.addresses");
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        for (uint32_t j = 0; addresses && j < addresses->n; j++) {
-            if (str_eq(value_string_at(addresses->items[j], "type"), str_from(order[i])))
-                return value_string_at(addresses->items[j], "address");
-        }
-    }
-    return STR_NONE;
-}
-
-static ApiStatus *find_client(NodeCall *self, Str node_name, HttpClient **ret) {
-    ApiRequest *request = self->request;
-    Api *api = request->api;
-    Arena *arena = request->arena;
-    *ret = api->config.node_client
-               ? api->config.node_client(api->config.node_client_user, node_name)
-               : NULL;
-    if (*ret)
-        return NULL;
-    CachedObject *object =
-        cache_get(registry_cache(api->registry, STR("core/nodes")), STR(""), node_name);
-    if (!object)
-        return status_not_found(arena, STR(""), STR("nodes"), node_name);
-    const Value *node = object_decode(arena, object);
-    Str address = node_address(node);
-    if (!address.ptr)
-        return status_internal(
-            arena, arena_printf(arena, "no preferred addresses found; known addresses: []"));
-    TlsContext *tls;
-    int r = tls_client_context(api->config.cluster_ca, api->config.node_certificate,
-                               api->config.node_key, address, false, &tls);
-    if (r)
-        return request_internal(request, "error dialing backend", r);
-    HttpClientConfig config = {
-        .loop = api->loop,
-        .host = address,
-        .port = (uint16_t)value_int_at(node, "status.daemonEndpoints.kubeletEndpoint.Port", 10250),
-        .tls = tls,
-    };
-    r = http_client_new(&config, &self->own);
-    tls_context_unref(tls);
-    *ret = self->own;
-    return r == 0 ? NULL : request_internal(request, "error dialing backend", r);
-}
-
 // What a node gets to see of the client's headers: nothing that authenticates.
 static bool passes(Str name) {
     static const char *const names[] = {"Upgrade",
@@ -247,7 +199,7 @@ static NodeCall *node_call_new(ApiRequest *request) {
 
 static void send(NodeCall *self, Str node, Str target, bool upgrade) {
     HttpClient *client;
-    ApiStatus *refused = find_client(self, node, &client);
+    ApiStatus *refused = node_client_find(self->request, node, &client, &self->own);
     if (refused)
         request_status(self->request, refused);
     else

@@ -33,6 +33,8 @@ static const struct {
     {"", "services", "proxy", VERB_ALL, not_implemented},
     {"", "nodes", "proxy", VERB_ALL, node_proxy},
     {"", "serviceaccounts", "token", VERB_CREATE, token_request_create},
+    {"metrics.k8s.io", "nodes", "", VERB_GET | VERB_LIST, metrics_get},
+    {"metrics.k8s.io", "pods", "", VERB_GET | VERB_LIST, metrics_get},
     {AUTHENTICATION, "tokenreviews", "", VERB_CREATE, token_review_create},
     {AUTHENTICATION, "selfsubjectreviews", "", VERB_CREATE, self_subject_review_create},
     {AUTHORIZATION, "subjectaccessreviews", "", VERB_CREATE, access_review_create},

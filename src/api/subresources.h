@@ -21,3 +21,4 @@ void node_proxy(ApiRequest *request);
 // admission left it. `then` may come from inside the call; a refusal is answered.
 typedef void (*ConnectThen)(ApiRequest *request, const Value *options);
 void connect_admit(ApiRequest *request, ConnectThen then);
+void metrics_get(ApiRequest *request); // metrics.k8s.io

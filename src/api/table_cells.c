@@ -151,6 +151,14 @@ static Value *secret_size(const CellInput *input) {
     return value_new_int(input->arena, cell_count(value_get(input->object, STR("data"))));
 }
 
+static Value *usage_cpu(const CellInput *input) {
+    return cell_string(input, value_string_at(input->object, "usage.cpu"));
+}
+
+static Value *usage_memory(const CellInput *input) {
+    return cell_string(input, value_string_at(input->object, "usage.memory"));
+}
+
 // Services and endpoints
 // -----------------------------------------------------------------------------
 
@@ -385,6 +393,8 @@ CellFunction table_cell_function(Str name) {
         {STR("event_source"), event_source},
         {STR("event_message"), event_message},
         {STR("role_ref"), role_ref},
+        {STR("usage_cpu"), usage_cpu},
+        {STR("usage_memory"), usage_memory},
         {STR("subjects_users"), subjects_users},
         {STR("subjects_groups"), subjects_groups},
         {STR("subjects_service_accounts"), subjects_service_accounts},

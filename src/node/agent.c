@@ -12,6 +12,7 @@
 #include "node/node_reporter.h"
 #include "node/pod_worker.h"
 #include "node/references.h"
+#include "node/stats.h"
 #include "node/volumes.h"
 
 static Str *copy_strings(Arena *arena, const Str *items, size_t n) {
@@ -225,6 +226,7 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
     agent->images = images_new(agent);
     images_import_directory(agent->images);
     agent->references = references_new(agent);
+    agent->stats = stats_new(agent);
     agent->runtime->events = &events;
     agent->runtime->events_user = agent;
     agent->runtime->ops->recover(agent->runtime, on_recovered, agent);
@@ -254,6 +256,7 @@ static void finish_stop(void *user) {
     informer_free(agent->services);
     images_free(agent->images);
     references_free(agent->references);
+    stats_free(agent->stats);
     event_recorder_free(agent->events);
     agent->runtime->ops->free(agent->runtime);
     cgroup_host_free(agent->cgroups);

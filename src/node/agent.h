@@ -12,6 +12,7 @@ typedef struct PodWorker PodWorker;
 typedef struct Images Images;
 typedef struct NodeReporter NodeReporter;
 typedef struct References References;
+typedef struct Stats Stats;
 
 struct NodeAgent {
     NodeConfig config; // strings copied into the arena
@@ -24,6 +25,7 @@ struct NodeAgent {
     EventRecorder *events;
     Images *images;         // images.h
     NodeReporter *status;   // node_reporter.h
+    Stats *stats;           // stats.h
     References *references; // references.h: config maps and secrets that pods refer to
     Informer *pods;         // those bound to this node
     Informer *services;     // for service variables; made at first use

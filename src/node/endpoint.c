@@ -3,6 +3,7 @@
 #include "base/metrics.h"
 #include "node/logs.h"
 #include "node/pod_worker.h"
+#include "node/stats.h"
 #include "node/streams.h"
 
 #define MAX_LIST (64 * 1024 * 1024)
@@ -212,6 +213,66 @@ static void serve_metrics(NodeAgent *agent, HttpRequest *request) {
     http_respond(request, 200, STR("text/plain; version=0.0.4; charset=utf-8"), body);
 }
 
+// What is used, read for this request. `write` gets the sample.
+typedef struct StatsAnswer {
+    NodeAgent *agent;
+    HttpRequest *http;
+    StatsRequest *request;
+    void (*write)(const struct StatsAnswer *answer, const StatsSample *sample, Buf *buf);
+    Str content_type;
+} StatsAnswer;
+
+static void on_stats(void *user, const StatsSample *sample) {
+    StatsAnswer *self = user;
+    self->request = NULL;
+    Buf buf = BUF_INIT(MAX_LIST);
+    self->write(self, sample, &buf);
+    _bytes_unref_ Bytes *body = buf_bytes(&buf);
+    buf_deinit(&buf);
+    http_respond(self->http, 200, self->content_type, body);
+}
+
+static void on_stats_close(HttpRequest *request, bool completed) {
+    StatsAnswer *self = request->user;
+    if (self->request)
+        stats_cancel(self->request);
+}
+
+static void serve_stats(NodeAgent *agent, HttpRequest *request, bool rates, const char *type,
+                        void (*write)(const StatsAnswer *answer, const StatsSample *sample,
+                                      Buf *buf)) {
+    StatsAnswer *self = arena_new_of(request->arena, StatsAnswer);
+    *self = (StatsAnswer){
+        .agent = agent, .http = request, .write = write, .content_type = str_from(type)};
+    request->user = self;
+    request->on_close = on_stats_close;
+    self->request = stats_request(agent->stats, rates, on_stats, self);
+}
+
+static void write_summary(const StatsAnswer *answer, const StatsSample *sample, Buf *buf) {
+    stats_write_summary(answer->http->arena, answer->agent, sample, buf);
+}
+
+static void write_resource(const StatsAnswer *answer, const StatsSample *sample, Buf *buf) {
+    stats_write_resource(sample, buf);
+}
+
+static void write_cadvisor(const StatsAnswer *answer, const StatsSample *sample, Buf *buf) {
+    stats_write_cadvisor(sample, buf);
+}
+
+static void serve_summary(NodeAgent *agent, HttpRequest *request) {
+    serve_stats(agent, request, true, "application/json", write_summary);
+}
+
+static void serve_resource(NodeAgent *agent, HttpRequest *request) {
+    serve_stats(agent, request, false, "text/plain; version=0.0.4; charset=utf-8", write_resource);
+}
+
+static void serve_cadvisor(NodeAgent *agent, HttpRequest *request) {
+    serve_stats(agent, request, false, "text/plain; version=0.0.4; charset=utf-8", write_cadvisor);
+}
+
 static void serve_health(NodeAgent *agent, HttpRequest *request) {
     answer(request, 200, STR("ok"));
 }
@@ -233,6 +294,9 @@ void endpoint_handle(NodeAgent *agent, HttpRequest *request) {
     } paths[] = {
         {STR("/pods"), serve_pods},
         {STR("/metrics"), serve_metrics},
+        {STR("/metrics/resource"), serve_resource},
+        {STR("/metrics/cadvisor"), serve_cadvisor},
+        {STR("/stats/summary"), serve_summary},
         {STR("/healthz"), serve_health},
     };
     if (!admit(request))

@@ -27,6 +27,7 @@ static const Case cases[] = {
      "create authorization.k8s.io/subjectaccessreviews"},
     {"system:aggregate-to-edit", "impersonate /serviceaccounts", "impersonate /users"},
     {"system:aggregate-to-view", "list events.k8s.io/events", "create events.k8s.io/events"},
+    {"system:aggregated-metrics-reader", "list metrics.k8s.io/pods", "watch /pods"},
     {"system:discovery", "get !/apis/apps/v1", "get !/metrics"},
     {"system:monitoring", "get !/readyz/etcd", "get !/logs"},
     {"system:basic-user", "create authentication.k8s.io/selfsubjectreviews",

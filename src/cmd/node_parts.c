@@ -60,6 +60,7 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
          "docker.io=http://127.0.0.1:5000 (repeatable)"},
         {"registry-config", OPTION_STRING, &o->registry_config, "FILE",
          "credentials and authorities of registries"},
+        {"manifests", OPTION_STRING, &o->manifests, "DIR", "of static pods: files of a Pod each"},
         {"image-gc-high-threshold", OPTION_NUMBER, &o->image_gc_high, "PERCENT",
          "of the disk in use, from which unused images are removed (default 85)"},
         {"image-gc-low-threshold", OPTION_NUMBER, &o->image_gc_low, "PERCENT",
@@ -158,6 +159,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         .registry_mirrors = options->mirrors.items,
         .n_registry_mirrors = options->mirrors.n,
         .registry_config = options->registry_config,
+        .manifests = options->manifests,
         .image_gc_high = (int)options->image_gc_high,
         .image_gc_low = (int)options->image_gc_low,
         .image_min_age = options->image_min_age * NSEC_PER_SEC};

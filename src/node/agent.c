@@ -12,6 +12,7 @@
 #include "node/node_reporter.h"
 #include "node/pod_worker.h"
 #include "node/references.h"
+#include "node/static_pods.h"
 #include "node/stats.h"
 #include "node/volumes.h"
 
@@ -25,11 +26,11 @@ static Str *copy_strings(Arena *arena, const Str *items, size_t n) {
 static void copy_config(NodeAgent *agent, const NodeConfig *config) {
     Arena *arena = agent->arena;
     agent->config = *config;
-    Str *strings[] = {&agent->config.name,           &agent->config.address,
-                      &agent->config.data_directory, &agent->config.log_directory,
-                      &agent->config.cgroup_parent,  &agent->config.cluster_dns,
-                      &agent->config.cluster_domain, &agent->config.image_program,
-                      &agent->config.registry_config};
+    Str *strings[] = {
+        &agent->config.name,           &agent->config.address,       &agent->config.data_directory,
+        &agent->config.log_directory,  &agent->config.cgroup_parent, &agent->config.cluster_dns,
+        &agent->config.cluster_domain, &agent->config.image_program, &agent->config.registry_config,
+        &agent->config.manifests};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         *strings[i] = arena_str(arena, *strings[i]);
     agent->config.labels = copy_strings(arena, config->labels, config->n_labels);
@@ -44,11 +45,13 @@ static void copy_config(NodeAgent *agent, const NodeConfig *config) {
 static void on_pod(void *user, const InformerObject *old, const InformerObject *now) {
     NodeAgent *agent = user;
     const InformerObject *object = now ? now : old;
+    if (static_pods_on_pod(agent, old, now))
+        return;
     PodWorker *worker = map_get(agent->workers, object->uid);
     if (now && worker)
         pod_worker_update(worker, now);
     else if (now) {
-        worker = pod_worker_new(agent, now);
+        worker = pod_worker_new(agent, now, false);
         if (worker)
             map_put(agent->workers, now->uid, worker);
     } else if (worker)
@@ -57,11 +60,15 @@ static void on_pod(void *user, const InformerObject *old, const InformerObject *
 
 void agent_forget(NodeAgent *agent, PodWorker *worker) {
     map_remove(agent->workers, pod_worker_uid(worker));
+    static_pods_forgotten(agent->static_pods, pod_worker_uid(worker));
 }
 
 PodWorker *agent_find_pod(NodeAgent *agent, Str namespace_, Str name, Str uid) {
     if (uid.len)
         return map_get(agent->workers, uid);
+    PodWorker *worker = static_pods_find(agent->static_pods, namespace_, name);
+    if (worker)
+        return worker;
     const InformerObject *object = informer_get(agent->pods, namespace_, name);
     return object ? map_get(agent->workers, object->uid) : NULL;
 }
@@ -123,8 +130,13 @@ static void compare_id(void *user, const RuntimeContainer *container) {
     search->found |= str_eq(container->id, search->id);
 }
 
-static bool is_known_container(void *user, Str container_id) {
+static bool is_known_pin(void *user, Str container_id) {
     NodeAgent *agent = user;
+    Str rest = container_id;
+    if (str_starts_with(rest, STR(IMAGE_PIN_PREFIX))) {
+        rest = str_slice(rest, sizeof IMAGE_PIN_PREFIX - 1, rest.len);
+        return map_get(agent->workers, str_cut(&rest, '.'));
+    }
     Search search = {.id = container_id};
     agent->runtime->ops->each_container(agent->runtime, compare_id, &search);
     return search.found;
@@ -138,7 +150,8 @@ static void on_synced(void *user) {
     agent->runtime->ops->each_sandbox(agent->runtime, count_orphan, &orphans);
     agent->network->ops->retain(agent->network, orphans.known, orphans.n_known);
     pod_volumes_sweep(agent);
-    images_retain(agent->images, is_known_container, agent);
+    images_retain(agent->images, is_known_pin, agent);
+    static_pods_reconcile(agent->static_pods);
     log_info("node", "pods adopted", "pods=%zu", map_count(agent->workers));
 }
 
@@ -163,6 +176,7 @@ static void on_recovered(void *user, int error, Str message) {
         return;
     }
     agent->recovered = true;
+    static_pods_new(agent);
     _arena_free_ Arena *arena = arena_new();
     Str selector = arena_printf(arena, "spec.nodeName=%.*s", STR_ARG(agent->config.name));
     agent->pods =
@@ -251,6 +265,7 @@ static void finish_stop(void *user) {
     while (map_next(agent->workers, &iter))
         pod_worker_detach(iter.value);
     map_free(agent->workers);
+    static_pods_free(agent->static_pods);
     node_reporter_free(agent->status);
     informer_free(agent->pods);
     informer_free(agent->services);

@@ -12,6 +12,7 @@ typedef struct PodWorker PodWorker;
 typedef struct Images Images;
 typedef struct NodeReporter NodeReporter;
 typedef struct References References;
+typedef struct StaticPods StaticPods;
 typedef struct Stats Stats;
 
 struct NodeAgent {
@@ -25,7 +26,9 @@ struct NodeAgent {
     EventRecorder *events;
     Images *images;         // images.h
     NodeReporter *status;   // node_reporter.h
-    Stats *stats;           // stats.h
+    StaticPods *static_pods; // static_pods.h
+    Stats *stats;            // stats.h
+    Str node_uid;            // of the Node object; empty until it is registered
     References *references; // references.h: config maps and secrets that pods refer to
     Informer *pods;         // those bound to this node
     Informer *services;     // for service variables; made at first use

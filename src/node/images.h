@@ -26,13 +26,15 @@ ImageRequest *images_ensure(Images *images, const Pod *pod, Str image, Str pull_
                             void *user);
 void images_release(ImageRequest *request); // before or after `done`; no callback any more. A pull
                                             // under way goes on
+// Pins of volumes: this, the pod's uid, a dot and a number. Others are of containers, by their id.
+#define IMAGE_PIN_PREFIX "volume."
 // A container holds its image's layers from creation to removal.
 int images_pin(Images *images, Str container_id, const Image *image)
     __attribute__((warn_unused_result));
 void images_unpin(Images *images, Str container_id);
 // Once after recovery: drops the claims of containers that `is_known` denies (they went while no
 // agent ran).
-void images_retain(Images *images, bool (*is_known)(void *user, Str container_id), void *user);
+void images_retain(Images *images, bool (*is_known)(void *user, Str pin), void *user);
 // All images, largest first; with repo_digests and repo_tags. For the Node's status.
 size_t images_list(Images *images, Arena *arena, const Image **ret);
 // When the disk is fuller than the high threshold, images that no container has used for longest go

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "node/images.h"
+#include "node/static_pods.h"
 
 #define LEASE_DURATION 40
 #define LEASE_RENEW (10 * NSEC_PER_SEC)
@@ -261,6 +262,17 @@ static void retry_report(NodeReporter *status) {
     loop_timer_start(&status->report, RETRY);
 }
 
+// Mirror pods are owned by the Node.
+static void note_uid(NodeAgent *agent, Str body) {
+    _arena_free_ Arena *arena = arena_new();
+    Node node;
+    if (typed_from_json(arena, kinds_type_Node(), body, &node) != 0 ||
+        str_eq(node.metadata.uid, agent->node_uid))
+        return;
+    agent->node_uid = arena_str(agent->arena, node.metadata.uid);
+    static_pods_reconcile(agent->static_pods);
+}
+
 static void on_reported(void *user, const ClientResult *result) {
     NodeReporter *status = user;
     status->call = NULL;
@@ -271,6 +283,7 @@ static void on_reported(void *user, const ClientResult *result) {
         retry_report(status); // a deleted Node is registered again
         return;
     }
+    note_uid(status->agent, result->body);
     bool soon = status->images_changed;
     status->images_changed = false;
     loop_timer_start(&status->report, soon                ? IMAGES_DELAY

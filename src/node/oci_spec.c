@@ -183,8 +183,10 @@ static void write_own_mounts(Arena *arena, OciJson *json, const ContainerSpec *s
         Str options[] = {STR("rbind"), str_from(propagation[mount->propagation]),
                          mount->recursive_read_only ? STR("rro")
                          : mount->read_only         ? STR("ro")
-                                                    : STR("rw")};
-        write_mount(json, mount->target, "bind", mount->source, options, COUNT(options));
+                                                    : STR("rw"),
+                         STR("noexec")};
+        write_mount(json, mount->target, "bind", mount->source, options,
+                    COUNT(options) - !mount->no_exec);
     }
     if (spec->termination_message_host_path.len && spec->termination_message_path.len) {
         Str options[] = {STR("rbind"), STR("rprivate"), STR("rw")};

@@ -734,6 +734,14 @@ static void adopt_statuses(PodWorker *worker, const ContainerStatus *items, size
     }
 }
 
+void slots_adopt(PodWorker *worker, const PodStatus *status) {
+    adopt_statuses(worker, status->init_container_statuses.items,
+                   status->init_container_statuses.len);
+    adopt_statuses(worker, status->container_statuses.items, status->container_statuses.len);
+    adopt_statuses(worker, status->ephemeral_container_statuses.items,
+                   status->ephemeral_container_statuses.len);
+}
+
 void slots_init(PodWorker *worker) {
     const PodSpec *spec = &worker->pod->spec;
     worker->slots = calloc(spec->init_containers.len + spec->containers.len, sizeof *worker->slots);
@@ -750,12 +758,7 @@ void slots_init(PodWorker *worker) {
     slots_update(worker);
     Runtime *runtime = worker->agent->runtime;
     runtime->ops->each_container(runtime, adopt, worker);
-    const PodStatus *status = &worker->pod->status;
-    adopt_statuses(worker, status->init_container_statuses.items,
-                   status->init_container_statuses.len);
-    adopt_statuses(worker, status->container_statuses.items, status->container_statuses.len);
-    adopt_statuses(worker, status->ephemeral_container_statuses.items,
-                   status->ephemeral_container_statuses.len);
+    slots_adopt(worker, &worker->pod->status);
 }
 
 void slots_free(PodWorker *worker) {

@@ -92,6 +92,8 @@ struct PodWorker {
     bool deleting; // our final DELETE is under way or done
     bool ended;    // a terminal phase is decided: nothing is started any more
     bool detached;
+    bool is_static, mirror_adopted;
+    Str mirror_uid; // owned; of a static pod's mirror, empty while there is none
     unsigned jobs;               // calls of others' that come back even after pod_worker_detach()
     Str end_reason, end_message; // owned; DeadlineExceeded, ...
     LoopTask sync;
@@ -114,6 +116,8 @@ bool pod_job_ended(PodWorker *worker);
 // As the spec has it now; an ephemeral container as what it has in common with others.
 const Container *slot_container(const Slot *slot);
 void slots_init(PodWorker *worker);   // one Slot per container; adopts what the runtime has
+// Takes over what the runtime's records don't hold of what runs.
+void slots_adopt(PodWorker *worker, const PodStatus *status);
 void slots_update(PodWorker *worker); // the spec changed: ephemeral containers may have been added
 void slots_free(PodWorker *worker);
 void slots_step(PodWorker *worker); // starts and restarts what should run; the sandbox is ready

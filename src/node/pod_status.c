@@ -347,7 +347,8 @@ static Str patch_of(Arena *arena, const PodWorker *worker, Value *status) {
                 value_set(arena, conditions->items[i], str_from(texts[j]), value_new_null(arena));
     }
     Value *object = value_new_object(arena), *metadata = value_new_object(arena);
-    value_set_str(arena, metadata, STR("uid"), worker->uid);
+    value_set_str(arena, metadata, STR("uid"),
+                  worker->is_static ? worker->mirror_uid : worker->uid);
     value_set(arena, object, STR("metadata"), metadata);
     value_set(arena, object, STR("status"), status);
     Buf buf = BUF_INIT(VALUE_MAX_BYTES);
@@ -359,6 +360,7 @@ static Str patch_of(Arena *arena, const PodWorker *worker, Value *status) {
 
 void pod_status_write(PodWorker *worker) {
     if (worker->gone || worker->status_call || worker->detached ||
+        (worker->is_static && !worker->mirror_uid.len) ||
         loop_timer_is_running(&worker->status_retry))
         return;
     _arena_free_ Arena *arena = arena_new();

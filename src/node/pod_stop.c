@@ -260,6 +260,8 @@ void pod_stop_step(PodWorker *worker) {
         clean_files(worker);
     if (!worker->clean)
         return;
+    if (worker->is_static) // its mirror is static_pods.c's
+        worker->gone = true;
     if (!worker->gone && !worker->deleting && !worker->status_call)
         delete_object(worker);
 }

@@ -252,9 +252,11 @@ static void free_worker(PodWorker *worker) {
     loop_timer_stop(&worker->deadline);
     pod_status_free(worker);
     slots_free(worker);
-    Str *owned[] = {
-        &worker->uid, &worker->namespace_,        &worker->name,       &worker->sandbox_message,
-        &worker->ip,  &worker->network_namespace, &worker->end_reason, &worker->end_message};
+    Str *owned[] = {&worker->uid,        &worker->namespace_,
+                    &worker->name,       &worker->sandbox_message,
+                    &worker->ip,         &worker->network_namespace,
+                    &worker->end_reason, &worker->end_message,
+                    &worker->mirror_uid};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         owned_set(owned[i], STR_NONE);
     arena_free(worker->arena);
@@ -340,10 +342,11 @@ static void find_sandbox(void *user, const Sandbox *sandbox) {
     }
 }
 
-PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object) {
+PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object, bool is_static) {
     PodWorker *worker = calloc(1, sizeof *worker);
     assert(worker);
     worker->agent = agent;
+    worker->is_static = is_static;
     if (!decode(worker, object)) {
         log_error("node", "pod not understood", "pod=%.*s/%.*s", STR_ARG(object->namespace_),
                   STR_ARG(object->name));
@@ -393,6 +396,35 @@ void pod_worker_gone(PodWorker *worker) {
         client_cancel(worker->status_call);
         worker->status_call = NULL;
     }
+    pod_sync(worker);
+}
+
+void pod_worker_terminate(PodWorker *worker) {
+    const int64_t *grace = worker->pod->spec.termination_grace_period_seconds;
+    int64_t *seconds = arena_new_of(worker->arena, int64_t);
+    *seconds = grace ? *grace : 30;
+    worker->pod->metadata.deletion_timestamp = loop_wall(worker->agent->loop);
+    worker->pod->metadata.deletion_grace_period_seconds = seconds;
+    pod_sync(worker);
+}
+
+static void adopt_mirror(PodWorker *worker, const InformerObject *mirror) {
+    _arena_free_ Arena *arena = arena_new();
+    Pod pod;
+    if (typed_from_json(arena, kinds_type_Pod(), bytes_str(mirror->bytes), &pod) == 0)
+        slots_adopt(worker, &pod.status);
+    worker->mirror_adopted = true;
+}
+
+void pod_worker_set_mirror(PodWorker *worker, const InformerObject *mirror) {
+    if (mirror && worker->had_sandbox && !worker->mirror_adopted)
+        adopt_mirror(worker, mirror);
+    worker->mirror_adopted = true;
+    owned_set(&worker->mirror_uid, mirror ? mirror->uid : STR_NONE);
+    owned_set(&worker->status_sent, STR_NONE); // another object: all of it is news
+    if (worker->status_call)
+        client_cancel(worker->status_call);
+    worker->status_call = NULL;
     pod_sync(worker);
 }
 

@@ -5,11 +5,16 @@
 
 #include "node/agent.h"
 
-// Adopts what the runtime already has of this pod.
-PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object);
+// Adopts what the runtime already has of this pod. A static pod has no object of its own in the API,
+// but a mirror, whose status is written.
+PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object, bool is_static);
 void pod_worker_update(PodWorker *worker, const InformerObject *object); // the Pod changed
 void pod_worker_gone(
     PodWorker *worker); // the Pod is deleted from the API: everything is stopped at once
+// Of static pods: it ends, with its grace period; this is its mirror pod now,
+void pod_worker_terminate(PodWorker *worker);
+// NULL: none. The first one after our start says what is not remembered of what runs.
+void pod_worker_set_mirror(PodWorker *worker, const InformerObject *mirror);
 void pod_worker_container_exited(PodWorker *worker, const RuntimeContainer *container);
 void pod_worker_sandbox_exited(PodWorker *worker, Str sandbox_id);
 // Our process ends: nothing is stopped, memory is freed.

@@ -178,12 +178,13 @@ static int build_options(Arena *arena, Options *options, const Str *layers, size
         error = add_path(options, arena_cstr(arena, layers[i]));
     }
     static const char *const writable[] = {"upper", "work"};
-    for (int i = 0; i < 2 && !error; i++) {
+    for (int i = 0; directory && i < 2 && !error; i++) {
         buf_printf(&options->text, ",%sdir=", writable[i]);
         error = add_path(options, arena_printf(arena, "%s/%s", directory, writable[i]).ptr);
     }
     // The layer is thrown away with the container, so nothing needs to wait for the disk.
-    buf_str(&options->text, STR(",volatile"));
+    if (directory)
+        buf_str(&options->text, STR(",volatile"));
     buf_char(&options->text, 0);
     if (!error && options->text.failed)
         error = -E2BIG;
@@ -196,9 +197,10 @@ static void options_deinit(Options *options) {
     buf_deinit(&options->text);
 }
 
+// Without a `directory` nothing can be written.
 static int mount_overlay(Arena *arena, const Str *layers, size_t n_layers, const char *directory,
-                         const char *target) {
-    bool plain = is_plain(str_from(directory));
+                         const char *target, unsigned long flags) {
+    bool plain = !directory || is_plain(str_from(directory));
     for (size_t i = 0; i < n_layers && plain; i++)
         plain = is_plain(layers[i]);
     Options options;
@@ -207,7 +209,7 @@ static int mount_overlay(Arena *arena, const Str *layers, size_t n_layers, const
         options_deinit(&options);
         error = build_options(arena, &options, layers, n_layers, directory, true);
     }
-    if (!error && mount("overlay", target, "overlay", 0, options.text.data) < 0)
+    if (!error && mount("overlay", target, "overlay", flags, options.text.data) < 0)
         error = -errno;
     options_deinit(&options);
     return error;
@@ -226,7 +228,27 @@ int rootfs_mount(Arena *arena, const Str *layers, size_t n_layers, const char *d
     if (!error)
         error = make_directories(target, 0755);
     if (!error)
-        error = mount_overlay(arena, layers, n_layers, directory, target);
+        error = mount_overlay(arena, layers, n_layers, directory, target, 0);
+    if (error)
+        *ret_message = arena_printf(arena, "cannot mount the image's %zu layers at %s: %s",
+                                    n_layers, target, strerrordesc_np(-error));
+    return error;
+}
+
+int rootfs_mount_read_only(Arena *arena, const Str *layers, size_t n_layers, Str empty,
+                           const char *target, Str *ret_message) {
+    Str *lower = arena_array_of(arena, Str, n_layers + 1);
+    int error = n_layers < LAYERS_MAX ? 0 : -EINVAL;
+    lower[0] = empty;
+    for (size_t i = 0; i < n_layers; i++)
+        lower[i + 1] = layers[i];
+    if (n_layers == 0 && !error) // an image of nothing
+        lower[n_layers++] = empty;
+    if (!error && n_layers == 1 && str_eq(lower[0], lower[n_layers]))
+        error = mount(arena_cstr(arena, empty), target, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+    else if (!error)
+        error = mount_overlay(arena, lower, n_layers + 1, NULL, target,
+                              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
     if (error)
         *ret_message = arena_printf(arena, "cannot mount the image's %zu layers at %s: %s",
                                     n_layers, target, strerrordesc_np(-error));

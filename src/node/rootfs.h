@@ -9,6 +9,11 @@
 // *ret_message.
 int rootfs_mount(Arena *arena, const Str *layers, size_t n_layers, const char *directory,
                  const char *target, Str *ret_message) __attribute__((warn_unused_result));
+// The layers alone, read-only, nosuid, nodev and noexec, at `target`, which is there. `empty`: an
+// empty directory, since overlayfs wants two.
+int rootfs_mount_read_only(Arena *arena, const Str *layers, size_t n_layers, Str empty,
+                           const char *target, Str *ret_message)
+    __attribute__((warn_unused_result));
 // Unmounts what is mounted at `target` (lazily when busy) and removes the directory. Fine when
 // nothing is there.
 int rootfs_unmount(const char *target);

@@ -52,7 +52,7 @@ typedef enum MountPropagation {
 // caller's.
 typedef struct ContainerMount {
     Str source, target; // absolute host path, absolute path in the container
-    bool read_only, recursive_read_only;
+    bool read_only, recursive_read_only, no_exec;
     MountPropagation propagation;
 } ContainerMount;
 

@@ -49,7 +49,8 @@ int volume_make_directory(PodVolume *volume, Arena *arena, Str *ret_message) {
     return error ? fail(arena, error, path, ret_message) : 0;
 }
 
-static bool is_mount_point(Arena *arena, Str path) {
+bool volume_is_mounted(const PodVolume *volume, Arena *arena) {
+    Str path = volume->path;
     struct stat own, parent;
     return stat(path.ptr, &own) == 0 &&
            stat(arena_printf(arena, "%.*s/..", STR_ARG(path)).ptr, &parent) == 0 &&
@@ -75,7 +76,7 @@ static int64_t memory_size(const PodVolume *volume) {
 
 int volume_make_tmpfs(PodVolume *volume, Arena *arena, Str *ret_message) {
     int error = volume_make_directory(volume, arena, ret_message);
-    if (error || is_mount_point(arena, volume->path))
+    if (error || volume_is_mounted(volume, arena))
         return error;
     long long size = memory_size(volume);
     Str options = arena_printf(arena, "size=%lld,noswap", size);
@@ -90,7 +91,7 @@ int volume_make_tmpfs(PodVolume *volume, Arena *arena, Str *ret_message) {
     return error;
 }
 
-static int own_by_group(PodVolume *volume, Arena *arena, Str *ret_message) {
+int volume_own_by_group(PodVolume *volume, Arena *arena, Str *ret_message) {
     struct stat status;
     int64_t group = volume_group(volume);
     if (group < 0)
@@ -116,7 +117,7 @@ int volume_empty_dir(PodVolume *volume, Arena *arena, Str *ret_message) {
                                     STR_ARG(medium));
         return -ENOTSUP;
     }
-    return error ? error : own_by_group(volume, arena, ret_message);
+    return error ? error : volume_own_by_group(volume, arena, ret_message);
 }
 
 // Host paths -------------------------------------------------------------------------------------
@@ -149,8 +150,7 @@ static int make_host_path(Arena *arena, Str path, Str type) {
 }
 
 // Without a type nothing is checked; like the CRI runtimes, we make what is missing a directory.
-int volume_host_path(PodVolume *volume, Arena *arena, Str *ret_message) {
-    const HostPathVolumeSource *source = volume_spec(volume)->host_path;
+int volume_check_host_path(Arena *arena, const HostPathVolumeSource *source, Str *ret_message) {
     const struct HostKind *kind = NULL;
     struct stat status;
     for (size_t i = 0; i < sizeof host_kinds / sizeof *host_kinds; i++)
@@ -176,4 +176,8 @@ int volume_host_path(PodVolume *volume, Arena *arena, Str *ret_message) {
     *ret_message =
         arena_printf(arena, "hostPath type check failed: %s is not %s", path, kind->noun);
     return -EINVAL;
+}
+
+int volume_host_path(PodVolume *volume, Arena *arena, Str *ret_message) {
+    return volume_check_host_path(arena, volume_spec(volume)->host_path, ret_message);
 }

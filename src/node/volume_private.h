@@ -3,12 +3,14 @@
 // volume_content.c (files from objects of the API) and volume_token.c (tokens of service accounts)
 // share.
 
+#include "node/images.h"
 #include "node/references.h"
 #include "node/volumes.h"
 
 #define VOLUME_E_WAITING 1 // something that was asked for has not come yet
 
 typedef struct VolumeToken VolumeToken;
+typedef struct VolumeClaim VolumeClaim;
 
 typedef struct VolumeObject { // a config map or secret that a volume shows
     const Resource *resource;
@@ -30,6 +32,9 @@ typedef struct PodVolume {
     VolumeObject *objects;
     VolumeToken **tokens; // one per source of the projected volume, NULL where it is another kind
     size_t n_objects, n_tokens;
+    ImageRequest *image_request;
+    const ImageResult *image; // of image_request, once it is answered
+    VolumeClaim *claim;
 } PodVolume;
 
 struct PodVolumes {
@@ -54,7 +59,20 @@ int volume_make_directory(PodVolume *volume, Arena *arena, Str *ret_message);
 int volume_make_tmpfs(PodVolume *volume, Arena *arena, Str *ret_message);
 int volume_empty_dir(PodVolume *volume, Arena *arena, Str *ret_message);
 int volume_host_path(PodVolume *volume, Arena *arena, Str *ret_message);
-int64_t volume_group(const PodVolume *volume); // fsGroup; -1: none
+int volume_check_host_path(Arena *arena, const HostPathVolumeSource *source, Str *ret_message);
+int volume_own_by_group(PodVolume *volume, Arena *arena, Str *ret_message); // its top directory
+int64_t volume_group(const PodVolume *volume);                              // fsGroup; -1: none
+bool volume_is_mounted(const PodVolume *volume, Arena *arena);
+
+// volume_image.c, volume_claim.c. Also VOLUME_E_WAITING.
+int volume_image(PodVolume *volume, Arena *arena, Str *ret_message);
+void volume_image_release(PodVolume *volume); // a request under way
+void volume_image_unpin(PodVolume *volume);   // the volume is about to go
+int volume_claim(PodVolume *volume, Arena *arena, Str *ret_message);
+void volume_claim_free(VolumeClaim *claim);
+void volume_claim_retry(VolumeClaim *claim); // what failed is asked for again at the next look
+// It lies elsewhere than its kind says.
+void volume_set_path(PodVolume *volume, Str path, bool read_only);
 
 // volume_content.c. Also VOLUME_E_WAITING.
 bool volume_has_content(const Volume *spec);

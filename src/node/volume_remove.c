@@ -112,10 +112,6 @@ typedef struct Sweep {
     size_t n, capacity;
 } Sweep;
 
-static void note_pod(void *user, const InformerObject *object) {
-    map_put(user, object->uid, user);
-}
-
 // Its containers are being removed by the runtime; what they left behind is killed.
 static void remove_group(const CgroupHost *host, Str path) {
     for (int i = 0; i < GROUP_TRIES && cgroup_remove(host, path) == -EBUSY; i++) {
@@ -159,11 +155,9 @@ void pod_volumes_sweep(NodeAgent *agent) {
     Arena *arena = arena_new();
     Sweep *job = arena_new_of(arena, Sweep);
     *job = (Sweep){.arena = arena, .cgroup_parent = arena_str(arena, agent->config.cgroup_parent)};
-    _map_free_ Map *known = map_new();
-    informer_each(agent->pods, STR_NONE, note_pod, known);
     DIR *directory = opendir(arena_cstr(arena, agent_pod_directory(agent, arena, STR(""))));
     for (struct dirent *entry; directory && (entry = readdir(directory));)
-        if (entry->d_name[0] != '.' && !map_get(known, str_from(entry->d_name)))
+        if (entry->d_name[0] != '.' && !map_get(agent->workers, str_from(entry->d_name)))
             add_directory(agent, job, str_from(entry->d_name));
     if (directory)
         closedir(directory);

@@ -23,19 +23,12 @@ static const char *kind_directory(const Volume *spec) {
            : spec->secret       ? "kubernetes.io~secret"
            : spec->downward_api ? "kubernetes.io~downward-api"
            : spec->projected    ? "kubernetes.io~projected"
+           : spec->image        ? "kubernetes.io~image"
                                 : "kubernetes.io~empty-dir";
 }
 
-static int refuse(const Volume *spec, Arena *arena, Str *ret_message) {
-    if (spec->persistent_volume_claim)
-        *ret_message = arena_printf(
-            arena,
-            "persistentVolumeClaim \"%.*s\": persistent volumes are not supported by this "
-            "node",
-            STR_ARG(spec->persistent_volume_claim->claim_name));
-    else if (spec->image)
-        *ret_message = STR("image volumes are not supported by this node");
-    else if (spec->ephemeral)
+static int refuse(const Volume *spec, Str *ret_message) {
+    if (spec->ephemeral)
         *ret_message = STR("ephemeral volumes are not supported by this node");
     else
         *ret_message = STR("no volume plugin matched");
@@ -50,7 +43,11 @@ static int set_up(PodVolume *volume, Arena *arena, Str *ret_message) {
         return volume_host_path(volume, arena, ret_message);
     if (volume_has_content(spec))
         return volume_content(volume, arena, ret_message);
-    return refuse(spec, arena, ret_message);
+    if (spec->image)
+        return volume_image(volume, arena, ret_message);
+    if (spec->persistent_volume_claim)
+        return volume_claim(volume, arena, ret_message);
+    return refuse(spec, ret_message);
 }
 
 // One volume -------------------------------------------------------------------------------------
@@ -107,13 +104,21 @@ static void check(void *user) {
 }
 
 static void retry(void *user) {
-    volume_content_retry(user);
+    PodVolume *volume = user;
+    volume_content_retry(volume);
+    if (volume->claim)
+        volume_claim_retry(volume->claim);
     check(user);
 }
 
 void volume_changed(void *user) {
     PodVolume *volume = user;
     loop_post(volume->owner->agent->loop, &volume->check);
+}
+
+void volume_set_path(PodVolume *volume, Str path, bool read_only) {
+    volume->path = arena_str(volume->owner->arena, path);
+    volume->read_only = read_only;
 }
 
 static void volume_init(PodVolumes *volumes, size_t index) {
@@ -125,7 +130,7 @@ static void volume_init(PodVolumes *volumes, size_t index) {
                                 kind_directory(spec), STR_ARG(spec->name));
     if (spec->host_path)
         volume->path = arena_str(volumes->arena, spec->host_path->path);
-    volume->read_only = volume_has_content(spec);
+    volume->read_only = volume_has_content(spec) || spec->image;
     volume->delay = RETRY_FIRST;
     volume->check = (LoopTask){.fn = check, .user = volume};
     loop_timer_init(&volume->retry, volumes->agent->loop, retry, volume);
@@ -363,6 +368,7 @@ int pod_volumes_mount(PodVolumes *volumes, Arena *arena, Str container, const Vo
                       ? mount->mount_path
                       : arena_printf(arena, "/%.*s", STR_ARG(mount->mount_path)),
         .read_only = mount->read_only || volume->read_only,
+        .no_exec = volume_spec(volume)->image,
         .recursive_read_only = mount->read_only && (str_eq(recursive, STR("Enabled")) ||
                                                     str_eq(recursive, STR("IfPossible"))),
     };
@@ -380,6 +386,8 @@ static void stop_all(PodVolumes *volumes) {
     for (size_t i = 0; i < volumes->n; i++) {
         PodVolume *volume = &volumes->items[i];
         volume_content_release(volume);
+        volume_image_release(volume);
+        volume_claim_free(volume->claim);
         loop_timer_stop(&volume->retry);
         loop_task_cancel(loop, &volume->check);
         set_message(volume, STR_NONE);
@@ -399,6 +407,8 @@ void pod_volumes_free(PodVolumes *volumes, void (*done)(void *user), void *user)
     Loop *loop = volumes->agent->loop;
     _arena_free_ Arena *arena = arena_new();
     Str directory = arena_str(arena, volumes->directory);
+    for (size_t i = 0; i < volumes->n; i++)
+        volume_image_unpin(&volumes->items[i]);
     pod_volumes_detach(volumes);
     volume_remove_all(loop, directory, done, user);
 }

@@ -66,6 +66,7 @@ void world_start_agent(Fixture *f) {
                          .data_directory = str_from(f->directory),
                          .log_directory = arena_printf(f->api->arena, "%s/log", f->directory),
                          .cgroup_parent = str_from(f->cgroup),
+                         .manifests = arena_printf(f->api->arena, "%s/manifests", f->directory),
                          .cluster_domain = STR("cluster.local")};
     assert_int_equal(node_new(&config, on_ready, f, &f->agent), 0);
     harness_run(f->api, NSEC_PER_SEC);
@@ -94,6 +95,7 @@ int world_setup(void **state) {
     assert_non_null(mkdtemp(f->directory));
     snprintf(f->cgroup, sizeof f->cgroup, "/seapod-agent-%d", getpid());
     put_image(f);
+    world_put_file(f, "manifests/.keep", "");
     f->api = harness_new();
     assert_status(call(f->api, "POST", "/api/v1/namespaces/default/serviceaccounts",
                        "{\"metadata\":{\"name\":\"default\"}}"),

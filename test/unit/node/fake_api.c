@@ -19,11 +19,6 @@ typedef struct Watch {
     Str prefix, name; // "plural/namespace/" or "plural/"
 } Watch;
 
-Str agent_pod_directory(NodeAgent *agent, Arena *arena, Str uid) {
-    return arena_printf(arena, "%.*s/pods/%.*s", STR_ARG(agent->config.data_directory),
-                        STR_ARG(uid));
-}
-
 static void respond(HttpRequest *request, int status, Str text) {
     _bytes_unref_ Bytes *bytes = bytes_new(text.ptr, text.len);
     http_respond(request, status, STR("application/json"), bytes);

@@ -126,7 +126,7 @@ static void test_not_of_static_pods(void **state) {
     Fixture *f = world_of(state);
     assert_status(call(f->api, "POST", PODS,
                        "{\"metadata\":{\"name\":\"p\",\"annotations\":{"
-                       "\"kubernetes.io/config.mirror\":\"x\"}},\"spec\":{\"nodeName\":\"n1\","
+                       "\"kubernetes.io/config.mirror\":\"x\"}},\"spec\":{\"nodeName\":\"n2\","
                        "\"automountServiceAccountToken\":false,\"containers\":[{\"name\":\"c\","
                        "\"image\":\"busybox\"}]}}"),
                   201);

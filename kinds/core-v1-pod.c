@@ -211,7 +211,7 @@ static void validate_create(FieldErrors *errors, const Value *pod) {
 }
 
 static const SubresourceRules pod_subresources[] = {
-    {{"ephemeralcontainers", 19}, pod_prepare_ephemeral, pod_validate_ephemeral},
+    {{"ephemeralcontainers", 19}, pod_prepare_ephemeral, pod_validate_ephemeral, false},
 };
 
 const ResourceRules pod_rules = {

@@ -78,7 +78,10 @@ static void split_status(Update *update) {
         return;
     }
     if (!str_eq(update->request->info.subresource, STR("status"))) {
-        if (update->request->served->resource->status_split)
+        const Resource *resource = update->request->served->resource;
+        const SubresourceRules *own =
+            schema_subresource_rules(resource, update->request->info.subresource);
+        if (resource->status_split && !(own && own->takes_status))
             keep_member(arena, object, old, STR("status"));
         return;
     }

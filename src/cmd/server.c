@@ -270,7 +270,10 @@ static void on_api_ready(void *user, int error) {
                                              .client = controller_client,
                                              .user = server,
                                              .selection = o->controllers,
-                                             .cluster_ca = server->pki.ca.certificate},
+                                             .cluster_ca = server->pki.ca.certificate,
+                                             .cluster_ca_key = server->pki.ca.key,
+                                             .service_account_key =
+                                                 server->pki.service_account_key},
                         &message);
     if (!server->controllers) {
         give_up(server, "controllers", str_from(message));

@@ -15,6 +15,9 @@ typedef struct ControllersConfig {
     void *user;
     Str selection;  // "*", "*,-job": which run; empty: all
     Str cluster_ca; // PEM, published as kube-root-ca.crt
+    // PEM keys; where one is empty, the controllers that need it do nothing.
+    Str cluster_ca_key;      // signs certificates
+    Str service_account_key; // signs the tokens that are kept in Secrets
 } ControllersConfig;
 // Returns NULL with *ret_message (static text or malloc'ed) when the selection names a controller
 // that does not exist.

@@ -21,6 +21,9 @@ static const struct {
     {"endpointslice-mirroring-controller", endpoint_slice_mirroring_controller_start},
     {"garbage-collector-controller", garbage_collector_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
+    {"certificatesigningrequest-approving-controller", csr_approving_start},
+    {"certificatesigningrequest-signing-controller", csr_signing_start},
+    {"certificatesigningrequest-cleaner-controller", csr_cleaner_start},
 };
 #define N_CONTROLLERS (sizeof table / sizeof *table)
 
@@ -87,6 +90,8 @@ Controllers *controllers_new(const ControllersConfig *config, char **ret_message
     all->config = *config;
     all->arena = arena_new();
     all->config.cluster_ca = arena_str(all->arena, config->cluster_ca);
+    all->config.cluster_ca_key = arena_str(all->arena, config->cluster_ca_key);
+    all->config.service_account_key = arena_str(all->arena, config->service_account_key);
     list_init(&all->informers);
     list_init(&all->parts);
     all->client = config->client(config->user, STR_NONE);
@@ -131,6 +136,10 @@ void *controllers_part(Controllers *all, const ControllersPart *kind, bool *ret_
     list_append(&all->parts, &shared->link);
     *ret_is_new = true;
     return shared->part;
+}
+
+const ControllersConfig *controllers_config(const Controllers *all) {
+    return &all->config;
 }
 
 const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len) {

@@ -55,6 +55,7 @@ typedef struct ControllersPart {
 } ControllersPart;
 void *controllers_part(Controllers *all, const ControllersPart *kind, bool *ret_is_new);
 const char *controllers_cluster_ca(const Controllers *all, size_t *ret_len);
+const ControllersConfig *controllers_config(const Controllers *all);
 
 // `retry`: the key comes again, later and later each time.
 void reconcile_done(Reconcile *reconcile, bool retry);
@@ -79,3 +80,6 @@ Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
 Controller *garbage_collector_start(Controllers *all);
 Controller *cluster_role_aggregation_start(Controllers *all);
+Controller *csr_approving_start(Controllers *all);
+Controller *csr_signing_start(Controllers *all);
+Controller *csr_cleaner_start(Controllers *all);

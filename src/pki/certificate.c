@@ -7,7 +7,7 @@
 
 #include "base/loop.h"
 #include "base/rand.h"
-#include "pki/openssl.h"
+#include "pki/certificate_private.h"
 
 PKI_CLEANUP(X509_NAME, X509_NAME_free)
 PKI_CLEANUP(GENERAL_NAMES, GENERAL_NAMES_free)
@@ -31,12 +31,12 @@ static int name_add(X509_NAME *name, int nid, Str value) {
     return result == 1 ? 0 : openssl_failed("a name");
 }
 
-static int set_subject(X509 *certificate, const PkiSubject *subject) {
+int certificate_set_subject(X509 *certificate, const PkiSubject *subject) {
     _cleanup_(X509_NAME) X509_NAME *name = X509_NAME_new();
     int error = name ? 0 : openssl_failed("a name");
     for (size_t i = 0; !error && i < subject->n_organizations; i++)
         error = name_add(name, NID_organizationName, subject->organizations[i]);
-    if (!error)
+    if (!error && subject->common_name.len)
         error = name_add(name, NID_commonName, subject->common_name);
     if (!error && X509_set_subject_name(certificate, name) != 1)
         error = openssl_failed("a subject");
@@ -63,7 +63,7 @@ static int set_times(X509 *certificate, int64_t not_before, int64_t not_after) {
     return 0;
 }
 
-static int add_extension(X509 *certificate, X509 *issuer, int nid, const char *value) {
+int certificate_add_extension(X509 *certificate, X509 *issuer, int nid, const char *value) {
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
     X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
@@ -117,7 +117,7 @@ static GENERAL_NAME *san_dns(Str san) {
     return NULL;
 }
 
-static int add_sans(X509 *certificate, const Str *sans, size_t n) {
+int certificate_add_sans(X509 *certificate, const Str *sans, size_t n) {
     if (n == 0)
         return 0;
     _cleanup_(GENERAL_NAMES) GENERAL_NAMES *names = GENERAL_NAMES_new();
@@ -143,10 +143,10 @@ static int add_usages(X509 *certificate, X509 *issuer, unsigned usages) {
                                         [PKI_SERVER | PKI_CLIENT] = "serverAuth,clientAuth"};
     if (usages == 0 || usages > (PKI_SERVER | PKI_CLIENT))
         return -EINVAL;
-    return add_extension(certificate, issuer, NID_ext_key_usage, texts[usages]);
+    return certificate_add_extension(certificate, issuer, NID_ext_key_usage, texts[usages]);
 }
 
-static int certificate_new(const PkiSubject *subject, EVP_PKEY *key, int64_t not_before,
+int certificate_new(const PkiSubject *subject, EVP_PKEY *key, int64_t not_before,
                            int64_t not_after, X509 **ret) {
     X509 *certificate = X509_new();
     int error = certificate && X509_set_version(certificate, X509_VERSION_3) == 1 &&
@@ -156,7 +156,7 @@ static int certificate_new(const PkiSubject *subject, EVP_PKEY *key, int64_t not
     if (!error)
         error = set_serial(certificate);
     if (!error)
-        error = set_subject(certificate, subject);
+        error = certificate_set_subject(certificate, subject);
     if (!error)
         error = set_times(certificate, not_before, not_after);
     if (error) {
@@ -178,22 +178,22 @@ static int certificate_finish(Arena *arena, X509 *certificate, EVP_PKEY *key, EV
 int pki_ca_new(Arena *arena, Str common_name, int64_t not_before, int64_t not_after, PkiPair *ret) {
     _cleanup_(EVP_PKEY) EVP_PKEY *key = NULL;
     _cleanup_(X509) X509 *certificate = NULL;
-    int error = openssl_key_generate(&key);
+    int error = common_name.len ? openssl_key_generate(&key) : -EINVAL;
     if (!error)
         error = certificate_new(&(PkiSubject){.common_name = common_name}, key, not_before,
                                 not_after, &certificate);
     if (!error && X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1)
         error = openssl_failed("an issuer");
     if (!error)
-        error = add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
+        error = certificate_add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
     if (!error)
-        error = add_extension(certificate, certificate, NID_key_usage,
+        error = certificate_add_extension(certificate, certificate, NID_key_usage,
                               "critical,digitalSignature,keyCertSign,cRLSign");
     if (!error)
-        error = add_extension(certificate, certificate, NID_subject_key_identifier, "hash");
+        error = certificate_add_extension(certificate, certificate, NID_subject_key_identifier, "hash");
     if (!error)
         error =
-            add_extension(certificate, certificate, NID_authority_key_identifier, "keyid:always");
+            certificate_add_extension(certificate, certificate, NID_authority_key_identifier, "keyid:always");
     return error ? error : certificate_finish(arena, certificate, key, key, ret);
 }
 
@@ -201,7 +201,8 @@ int pki_issue(Arena *arena, const PkiPair *ca, const PkiSubject *subject, unsign
               const Str *sans, size_t n_sans, int64_t not_before, int64_t not_after, PkiPair *ret) {
     _cleanup_(EVP_PKEY) EVP_PKEY *key = NULL, *issuer_key = NULL;
     _cleanup_(X509) X509 *certificate = NULL, *issuer = NULL;
-    int error = openssl_certificate_read(ca->certificate, &issuer);
+    int error = subject->common_name.len ? openssl_certificate_read(ca->certificate, &issuer)
+                                         : -EINVAL;
     if (!error)
         error = openssl_key_read(ca->key, &issuer_key);
     if (!error)
@@ -211,17 +212,17 @@ int pki_issue(Arena *arena, const PkiPair *ca, const PkiSubject *subject, unsign
     if (!error && X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) != 1)
         error = openssl_failed("an issuer");
     if (!error)
-        error = add_extension(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE");
+        error = certificate_add_extension(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE");
     if (!error)
-        error = add_extension(certificate, issuer, NID_key_usage, "critical,digitalSignature");
+        error = certificate_add_extension(certificate, issuer, NID_key_usage, "critical,digitalSignature");
     if (!error)
         error = add_usages(certificate, issuer, usages);
     if (!error)
-        error = add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
+        error = certificate_add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
     if (!error)
-        error = add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always");
+        error = certificate_add_extension(certificate, issuer, NID_authority_key_identifier, "keyid:always");
     if (!error)
-        error = add_sans(certificate, sans, n_sans);
+        error = certificate_add_sans(certificate, sans, n_sans);
     return error ? error : certificate_finish(arena, certificate, key, issuer_key, ret);
 }
 

@@ -1,9 +1,11 @@
 // JSON Web Tokens with ES256 (and, to verify, RS256) signatures in compact form (RFC 7515): header.payload.signature.
 
+#include <assert.h>
 #include <errno.h>
 
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
+#include <openssl/hmac.h>
 
 #include "pki/openssl.h"
 
@@ -188,4 +190,18 @@ int pki_jwt_verify(Arena *arena, const Str *public_keys, size_t n, Str token, St
         return -EACCES;
     *ret_payload = payload;
     return 0;
+}
+
+Str pki_jws_detached(Arena *arena, Str kid, Str secret, Str content) {
+    Str header = pki_base64url(
+        arena, arena_printf(arena, "{\"alg\":\"HS256\",\"kid\":\"%.*s\"}", STR_ARG(kid)));
+    Str input = arena_printf(arena, "%.*s.%.*s", STR_ARG(header),
+                             STR_ARG(pki_base64url(arena, content)));
+    unsigned char mac[32];
+    unsigned len = sizeof mac;
+    unsigned char *done = HMAC(EVP_sha256(), secret.ptr ? secret.ptr : "", (int)secret.len,
+                               (const unsigned char *)input.ptr, input.len, mac, &len);
+    assert(done && len == sizeof mac);
+    return arena_printf(arena, "%.*s..%.*s", STR_ARG(header),
+                        STR_ARG(pki_base64url(arena, str_of(mac, sizeof mac))));
 }

@@ -35,6 +35,26 @@ int pki_base64_decode(Arena *arena, Str text, Str *ret); // 0 or -EINVAL; strict
 Str pki_base64url(Arena *arena, Str data);               // RFC 7515: without padding
 int pki_base64url_decode(Arena *arena, Str text, Str *ret);
 
+// Certificate signing requests (PKCS#10), as certificates.k8s.io has them.
+typedef struct PkiRequest {
+    PkiSubject subject;
+    const Str *sans; // DNS names and IP addresses
+    size_t n_sans, n_dns, n_addresses;
+    size_t n_emails, n_uris; // names that never get into a certificate
+} PkiRequest;
+// -EINVAL: not a PEM block CERTIFICATE REQUEST, or one with names that can't be; -EACCES: its
+// signature is wrong.
+int pki_request_read(Arena *arena, Str pem, PkiRequest *ret);
+int pki_request_new(Arena *arena, const PkiSubject *subject, const Str *sans, size_t n_sans,
+                    Str key, Str *ret_pem);
+// Usages go by their names in certificates.k8s.io ("client auth"). `not_after` is cut at the CA's.
+int pki_request_sign(Arena *arena, const PkiPair *ca, Str pem, const Str *usages, size_t n,
+                     int64_t not_before, int64_t not_after, Str *ret_certificate);
+const char *pki_usage_at(size_t index); // NULL past the end
+// A detached JWS (RFC 7515, appendix F) by HS256: "HEADER..SIGNATURE" with that kid (bootstrap
+// tokens sign the cluster-info so).
+Str pki_jws_detached(Arena *arena, Str kid, Str secret, Str content);
+
 // JSON Web Tokens, ES256; RS256 is accepted, too (RFC 7515, 7518). The payload is JSON made by the caller. `kid` is derived
 // from the public key as upstream does: base64url of the sha256 of its DER SubjectPublicKeyInfo.
 #define PKI_MAX_TOKEN (16 * 1024)

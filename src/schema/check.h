@@ -110,6 +110,7 @@ typedef struct SubresourceRules {
     Str name;
     void (*prepare)(Arena *arena, Value *object, const Value *old);
     void (*validate_update)(FieldErrors *errors, const Value *object, const Value *old);
+    bool takes_status; // `prepare` gets the status as it was sent; else the old one is in place
 } SubresourceRules;
 // schema_validate() of an update by way of that subresource.
 void schema_validate_subresource(FieldErrors *errors, const Resource *resource,

@@ -15,7 +15,10 @@ static const AdmissionPlugin plugins[] = {
     {"DefaultTolerationSeconds", admission_default_tolerations, NULL},
     {"DefaultStorageClass", admission_default_storage_class, NULL},
     {"RuntimeClass", admission_runtime_class_mutate, admission_runtime_class_validate},
+    // CertificateApproval, CertificateSigning and CertificateSubjectRestriction.
+    {"Certificates", NULL, admission_certificates_validate},
     {"MutatingAdmissionWebhook", admission_mutating_webhooks, NULL},
+    {"CertificateRequester", admission_certificates_mutate, NULL}, // webhooks don't choose who asked
     {"ValidatingAdmissionWebhook", NULL, admission_validating_webhooks},
 };
 

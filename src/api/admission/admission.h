@@ -86,6 +86,8 @@ ApiStatus *admission_priority_class(Admission *admission);
 ApiStatus *admission_default_storage_class(Admission *admission);
 ApiStatus *admission_runtime_class_mutate(Admission *admission);
 ApiStatus *admission_runtime_class_validate(Admission *admission);
+ApiStatus *admission_certificates_mutate(Admission *admission);
+ApiStatus *admission_certificates_validate(Admission *admission);
 ApiStatus *admission_default_tolerations(Admission *admission);
 ApiStatus *admission_mutating_webhooks(Admission *admission);
 ApiStatus *admission_validating_webhooks(Admission *admission);

@@ -173,6 +173,10 @@ static void dispatch_resource(ApiRequest *request) {
         (own ? own : handler)(request);
 }
 
+bool api_age(Api *api) {
+    return registry_age(api->registry, loop_now(api->loop));
+}
+
 void api_handle(void *self, HttpRequest *http) {
     Api *api = self;
     ApiRequest *request = api_request_new(api, http);

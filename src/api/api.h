@@ -42,4 +42,7 @@ typedef struct ApiConfig {
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret)
     __attribute__((warn_unused_result));
 void api_handle(void *api, HttpRequest *request); // an HttpHandler
-void api_free(Api *api);                          // open watches are ended
+// Drops what the watch caches remember of changes of long ago; they do so themselves as changes go
+// on, so this is for an idle server. True when some of the rest will be old later.
+bool api_age(Api *api);
+void api_free(Api *api); // open watches are ended

@@ -9,11 +9,11 @@
 #include "base/memory.h"
 
 // The history keeps at least LEAST events, at most MOST, and beyond LEAST neither more than BYTES
-// of JSON nor anything older than AGE.
+// of JSON nor anything older than AGE (upstream's DefaultEventFreshDuration).
 #define HISTORY_LEAST 64
 #define HISTORY_MOST 4096
 #define HISTORY_BYTES (1024 * 1024)
-#define HISTORY_AGE_NS (300 * NSEC_PER_SEC)
+#define HISTORY_AGE_NS (75 * NSEC_PER_SEC)
 // While somebody lags: enough that a burst can pass, and a bound on what one who never reads costs.
 #define LAG_MOST 16384
 #define LAG_BYTES (16 * 1024 * 1024)
@@ -229,6 +229,12 @@ static void cut_stragglers(Cache *cache) {
         cache_watcher_stop(watcher);
         watcher->cut(watcher);
     }
+}
+
+bool cache_age(Cache *cache, int64_t now) {
+    trim(cache, now);
+    cut_stragglers(cache);
+    return cache->next - cache->first > HISTORY_LEAST;
 }
 
 static CacheEvent *remember(Cache *cache, CacheEvent event) {

@@ -63,6 +63,9 @@ void cache_loaded(Cache *cache, int64_t revision);
 void cache_apply(Cache *cache, Arena *scratch, Str key, CachedObject *object, int64_t revision,
                  int64_t now);
 
+// Drops what has become old from the history without a change. True when more will have to go later.
+bool cache_age(Cache *cache, int64_t now);
+
 Snapshot *cache_root(const Cache *cache); // borrowed; snapshot_ref() it to keep a snapshot
 CachedObject *cache_get(const Cache *cache, Str namespace_, Str name); // borrowed; NULL when absent
 int64_t cache_changed(const Cache *cache);                             // revision of the last event

@@ -321,6 +321,14 @@ void registry_free(Registry *registry) {
     free(registry);
 }
 
+bool registry_age(Registry *registry, int64_t now) {
+    bool more = false;
+    MapIter it = {0};
+    while (map_next(registry->caches, &it))
+        more |= cache_age(it.value, now);
+    return more;
+}
+
 const ServedResource *registry_at(const Registry *registry, size_t index) {
     return index < registry->n ? registry->served[index] : NULL;
 }

@@ -63,6 +63,7 @@ bool registry_has_group(const Registry *registry, Str group);
 bool registry_has_version(const Registry *registry, Str group, Str version);
 // By the name in the store ("core/pods", "coordination.k8s.io/leases"). NULL when unknown.
 Cache *registry_cache(const Registry *registry, Str stored_name);
+bool registry_age(Registry *registry, int64_t now); // cache_age() of every cache
 // Which of two versions discovery shows first: v2, v1, v1beta2, v1alpha1, then others by name.
 int version_compare(Str a, Str b);
 const Subresource *resource_subresource(const Resource *resource,

@@ -10,6 +10,7 @@
 // Blocks double from FIRST to LARGEST; what does not fit into a quarter of the next block gets a
 // block of its own, so that little is wasted behind it.
 #define FIRST_BLOCK 2048u
+#define SMALL_BLOCK 512u
 #define LARGEST_BLOCK 65536u
 
 // Under AddressSanitizer the unused tail of a block is poisoned, so that running over the end of an
@@ -78,13 +79,21 @@ static void blocks_free(Block *block, const Block *keep) {
 }
 
 // The arena itself lives in front of its first block's data: one malloc for a small request.
-Arena *arena_new(void) {
-    Block *block = block_new(FIRST_BLOCK - sizeof(Block), NULL);
+static Arena *new_sized(size_t size) {
+    Block *block = block_new(size - sizeof(Block), NULL);
     Arena *arena = (Arena *)block->data;
     block->used = round_up(sizeof(Arena));
     unpoison(block->data, block->used);
-    *arena = (Arena){.current = block, .first = block, .next_size = 2 * FIRST_BLOCK};
+    *arena = (Arena){.current = block, .first = block, .next_size = 2 * size};
     return arena;
+}
+
+Arena *arena_new(void) {
+    return new_sized(FIRST_BLOCK);
+}
+
+Arena *arena_new_small(void) {
+    return new_sized(SMALL_BLOCK);
 }
 
 static void run_deferred(Arena *arena) {
@@ -103,7 +112,8 @@ void arena_reset(Arena *arena) {
     size_t own = round_up(sizeof(Arena));
     first->used = own;
     poison(first->data + own, first->size - own);
-    *arena = (Arena){.current = first, .first = first, .next_size = 2 * FIRST_BLOCK};
+    *arena =
+        (Arena){.current = first, .first = first, .next_size = 2 * (first->size + sizeof(Block))};
 }
 
 void arena_free(Arena *arena) {

@@ -10,6 +10,7 @@
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
+Arena *arena_new_small(void); // for little that is kept long: 512 bytes at first, not 2,048
 void arena_free(Arena *arena); // NULL is fine
 static inline void arena_freep(Arena **arena) {
     arena_free(*arena);

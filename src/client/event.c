@@ -1,48 +1,24 @@
 #include "client/event.h"
 
-#include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/map.h"
+#include "base/memory.h"
 #include "base/time.h"
+#include "client/event_memory.h"
 #include "schema/value.h"
 
-// The numbers of client-go's tools/record/events_cache.go.
-#define MAX_CACHE 4096
-#define SIMILAR_MAX 10 // different messages
-#define SIMILAR_WINDOW (600 * NSEC_PER_SEC)
-#define BURST 25                    // tokens a source and object
-#define REFILL (300 * NSEC_PER_SEC) // one token each
 #define MAX_WAITING 1000
 #define MAX_TRIES 12 // of one event, while the API does not answer or is overloaded
 #define TRY_AGAIN (10 * NSEC_PER_SEC)
 #define MAX_MESSAGE 1024 // the API's limit on an event's note
 
-// What is known of one event, of a group of similar ones, or of one object's bucket: one cache,
-// three kinds of keys.
-typedef struct Record {
-    ListLink link; // least recently used first
-    Str key;
-    int64_t last;
-    // one event
-    Str name;
-    int64_t first;
-    int count;
-    // a group of similar ones
-    Map *messages;
-    // a bucket
-    double tokens;
-    char text[];
-} Record;
-
 typedef struct Waiting { // to be sent, or under way
     ListLink link;
     EventRecorder *recorder;
     Arena *arena;
-    Str namespace_, key, name, object; // the whole event
-    Str patch;                         // set when it is a repeat
+    Str namespace_, name, object; // the whole event
+    Str patch;                    // set when it is a repeat
     int tries;
 } Waiting;
 
@@ -51,38 +27,27 @@ struct EventRecorder {
     const Resource *resource;
     Arena *arena;
     Str component, host;
-    Map *cache;
-    List recent, waiting;
+    EventMemory *memory;
+    List waiting;
     size_t n_waiting;
     ClientCall *call;
     LoopTimer retry;
     uint64_t dropped;
-    int64_t last_stamp; // in the newest event's name
 };
 
 static void send_next(void *user);
 
 EventRecorder *event_recorder_new(Client *client, Str component, Str host) {
-    EventRecorder *recorder = calloc(1, sizeof *recorder);
-    assert(recorder);
+    EventRecorder *recorder = memory_new(EventRecorder);
     recorder->client = client;
     recorder->resource = kinds_resource(STR(""), STR("v1"), STR("events"));
     recorder->arena = arena_new();
     recorder->component = arena_str(recorder->arena, component);
     recorder->host = arena_str(recorder->arena, host);
-    recorder->cache = map_new();
-    list_init(&recorder->recent);
+    recorder->memory = event_memory_new();
     list_init(&recorder->waiting);
     loop_timer_init(&recorder->retry, client_loop(client), send_next, recorder);
     return recorder;
-}
-
-static void record_free(EventRecorder *recorder, Record *record) {
-    map_remove(recorder->cache, record->key);
-    list_remove(&record->link);
-    map_free(record->messages);
-    free((char *)record->name.ptr);
-    free(record);
 }
 
 void event_recorder_free(EventRecorder *recorder) {
@@ -91,69 +56,11 @@ void event_recorder_free(EventRecorder *recorder) {
     if (recorder->call)
         client_cancel(recorder->call);
     loop_timer_stop(&recorder->retry);
-    Record *record;
-    list_for_each(record, &recorder->recent, link) record_free(recorder, record);
     Waiting *waiting;
     list_for_each(waiting, &recorder->waiting, link) arena_free(waiting->arena);
-    map_free(recorder->cache);
+    event_memory_free(recorder->memory);
     arena_free(recorder->arena);
     free(recorder);
-}
-
-static Record *record_of(EventRecorder *recorder, Str key, bool *ret_new) {
-    Record *record = map_get(recorder->cache, key);
-    *ret_new = !record;
-    if (record) {
-        list_remove(&record->link);
-        list_append(&recorder->recent, &record->link);
-        return record;
-    }
-    if (map_count(recorder->cache) >= MAX_CACHE)
-        record_free(recorder, container_of(list_first(&recorder->recent), Record, link));
-    record = calloc(1, sizeof *record + key.len);
-    assert(record);
-    memcpy(record->text, key.ptr, key.len);
-    record->key = str_of(record->text, key.len);
-    map_put(recorder->cache, record->key, record);
-    list_append(&recorder->recent, &record->link);
-    return record;
-}
-
-// The token bucket a source and object: a flapping pod can't flood the store.
-static bool take_token(EventRecorder *recorder, Str object_key, int64_t now) {
-    bool is_new;
-    Record *bucket = record_of(recorder, object_key, &is_new);
-    if (is_new)
-        bucket->tokens = BURST;
-    else {
-        bucket->tokens += (double)(now - bucket->last) / (double)REFILL;
-        if (bucket->tokens > BURST)
-            bucket->tokens = BURST;
-    }
-    bucket->last = now;
-    if (bucket->tokens < 1)
-        return false;
-    bucket->tokens -= 1;
-    return true;
-}
-
-// From the SIMILAR_MAX-th message on that differs from the others in its text alone, new ones
-// become one event.
-static bool is_aggregated(EventRecorder *recorder, Str group_key, Str message, int64_t now) {
-    static char present;
-    bool is_new;
-    Record *group = record_of(recorder, group_key, &is_new);
-    if (is_new || now - group->last > SIMILAR_WINDOW) {
-        map_free(group->messages);
-        group->messages = map_new();
-    }
-    group->last = now;
-    if (map_get(group->messages, message))
-        return false;
-    if (map_count(group->messages) + 1 >= SIMILAR_MAX)
-        return true;
-    map_put(group->messages, message, &present);
-    return false;
 }
 
 static Value *reference(Arena *arena, const EventTarget *target) {
@@ -182,14 +89,14 @@ static Str json_of(Arena *arena, const Value *value) {
 }
 
 static void compose(EventRecorder *recorder, Waiting *waiting, const EventTarget *target,
-                    const char *type, const char *reason, Str message, const Record *record,
+                    const char *type, const char *reason, Str message, const EventSeen *seen,
                     int64_t now) {
     Arena *arena = waiting->arena;
     Value *event = value_new_object(arena), *metadata = value_new_object(arena),
           *source = value_new_object(arena);
     value_set_str(arena, event, STR("apiVersion"), STR("v1"));
     value_set_str(arena, event, STR("kind"), STR("Event"));
-    value_set_str(arena, metadata, STR("name"), record->name);
+    value_set_str(arena, metadata, STR("name"), waiting->name);
     value_set_str(arena, metadata, STR("namespace"), waiting->namespace_);
     value_set(arena, event, STR("metadata"), metadata);
     value_set(arena, event, STR("involvedObject"), reference(arena, target));
@@ -200,15 +107,15 @@ static void compose(EventRecorder *recorder, Waiting *waiting, const EventTarget
     if (recorder->host.len)
         value_set_str(arena, source, STR("host"), recorder->host);
     value_set(arena, event, STR("source"), source);
-    value_set_str(arena, event, STR("firstTimestamp"), time_format(arena, record->first));
+    value_set_str(arena, event, STR("firstTimestamp"), time_format(arena, seen->first));
     value_set_str(arena, event, STR("lastTimestamp"), time_format(arena, now));
-    value_set_int(arena, event, STR("count"), record->count);
+    value_set_int(arena, event, STR("count"), seen->count);
     value_set_str(arena, event, STR("reportingComponent"), recorder->component);
     value_set_str(arena, event, STR("reportingInstance"), recorder->host);
     waiting->object = json_of(arena, event);
-    if (record->count > 1) {
+    if (seen->count > 1) {
         Value *patch = value_new_object(arena);
-        value_set_int(arena, patch, STR("count"), record->count);
+        value_set_int(arena, patch, STR("count"), seen->count);
         value_set_str(arena, patch, STR("lastTimestamp"), time_format(arena, now));
         value_set_str(arena, patch, STR("message"), message);
         waiting->patch = json_of(arena, patch);
@@ -292,24 +199,6 @@ static Str shorten(Str message) {
     return message;
 }
 
-// Counts this one; a bucket that is empty holds back the telling, not the counting.
-static Record *count(EventRecorder *recorder, const EventTarget *target, Str key, int64_t now) {
-    bool is_new;
-    Record *record = record_of(recorder, key, &is_new);
-    if (is_new) {
-        char *name;
-        int64_t *stamp = &recorder->last_stamp;
-        *stamp = now > *stamp ? now : *stamp + 1;
-        int len = asprintf(&name, "%.*s.%llx", STR_ARG(target->name), (unsigned long long)*stamp);
-        assert(len > 0);
-        record->name = str_of(name, (size_t)len);
-        record->first = now;
-    }
-    record->last = now;
-    record->count++;
-    return record;
-}
-
 void event_record(EventRecorder *recorder, const EventTarget *target, const char *type,
                   const char *reason, const char *format, ...) {
     int64_t now = loop_wall(client_loop(recorder->client));
@@ -319,22 +208,21 @@ void event_record(EventRecorder *recorder, const EventTarget *target, const char
     va_start(args, format);
     Str message = shorten(arena_vprintf(arena, format, args));
     va_end(args);
-    Str object_key = arena_printf(arena, "b|%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version),
-                                  STR_ARG(target->kind), STR_ARG(target->namespace_),
-                                  STR_ARG(target->name), STR_ARG(target->uid));
-    Str group_key = arena_printf(arena, "g|%.*s|%s|%s", STR_ARG(object_key), type, reason);
-    if (is_aggregated(recorder, group_key, message, now)) {
+    Str object = arena_printf(arena, "%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(target->api_version),
+                              STR_ARG(target->kind), STR_ARG(target->namespace_),
+                              STR_ARG(target->name), STR_ARG(target->uid));
+    Str group = arena_printf(arena, "%s|%s", type, reason);
+    EventSeen seen =
+        event_memory_count(recorder->memory, object, group, target->field_path, message, now);
+    if (seen.held) { // counted, not told
+        arena_free(arena);
+        return;
+    }
+    if (seen.combined)
         message =
             shorten(arena_printf(arena, "(combined from similar events): %.*s", STR_ARG(message)));
-        waiting->key = arena_printf(arena, "a|%.*s", STR_ARG(group_key));
-    } else
-        waiting->key = arena_printf(arena, "e|%.*s|%.*s|%.*s", STR_ARG(group_key),
-                                    STR_ARG(target->field_path), STR_ARG(message));
-    Record *record = count(recorder, target, waiting->key, now);
-    waiting->name = arena_str(arena, record->name);
-    compose(recorder, waiting, target, type, reason, message, record, now);
-    if (take_token(recorder, object_key, now))
-        enqueue(recorder, waiting);
-    else
-        arena_free(arena);
+    waiting->name =
+        arena_printf(arena, "%.*s.%llx", STR_ARG(target->name), (unsigned long long)seen.stamp);
+    compose(recorder, waiting, target, type, reason, message, &seen, now);
+    enqueue(recorder, waiting);
 }

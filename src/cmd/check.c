@@ -107,7 +107,7 @@ static void check_hybrid(Check *check) {
 // directories.
 static void check_v1(Check *check) {
     Str text;
-    if (cmd_read_file(check->arena, "/proc/self/cgroup", 65536, &text) != 0)
+    if (cmd_read_file(check->arena, "/proc/self/cgroup", 4096, &text) != 0)
         return;
     while (text.ptr) { // "4:memory:/group"; v2 is "0::/group"
         Str line = str_cut(&text, '\n');

@@ -22,6 +22,7 @@
 #define YEAR (365LL * 24 * 3600 * NSEC_PER_SEC)
 #define CLOCK_SKEW (300 * NSEC_PER_SEC)
 #define SETTLE_AFTER (2 * NSEC_PER_SEC)
+#define AGE_AFTER (80 * NSEC_PER_SEC) // the caches' history of changes is kept for 75 s
 #define SETTLE_REQUESTS 64
 
 typedef struct Options {
@@ -50,7 +51,7 @@ typedef struct Server {
     Scheduler *scheduler;
     Controllers *controllers;
     NodeParts *node;
-    LoopTimer settle;
+    LoopTimer settle, age;
     unsigned requests; // since the heap was last trimmed
     bool stopping;
     int exit_code;
@@ -128,10 +129,20 @@ static void on_settled(void *user) {
 #endif
 }
 
+static void on_age(void *user) {
+    Server *server = user;
+    if (api_age(server->api))
+        loop_timer_start(&server->age, AGE_AFTER);
+    on_settled(server);
+}
+
 static void handle(void *user, HttpRequest *request) {
     Server *server = user;
-    if (++server->requests >= SETTLE_REQUESTS && !loop_timer_is_running(&server->settle))
+    if (++server->requests >= SETTLE_REQUESTS && !loop_timer_is_running(&server->settle)) {
         loop_timer_start(&server->settle, SETTLE_AFTER);
+        if (!loop_timer_is_running(&server->age))
+            loop_timer_start(&server->age, AGE_AFTER);
+    }
     api_handle(server->api, request);
 }
 
@@ -186,6 +197,7 @@ static void stop_control_plane(void *user) {
     client_free(server->node_client);
     for (size_t i = 0; i < server->n_controller_clients; i++)
         client_free(server->controller_clients[i]);
+    loop_timer_stop(&server->age);
     api_free(server->api);
     store_close(server->store, closed, server);
 }
@@ -462,6 +474,7 @@ int cmd_server(int argc, char **argv) {
                         STR_ARG(lacks));
     server->loop = loop_new();
     loop_timer_init(&server->settle, server->loop, on_settled, server);
+    loop_timer_init(&server->age, server->loop, on_age, server);
     if (open_store(server) != 0)
         return 1;
     int64_t now = loop_wall(server->loop);

@@ -29,7 +29,7 @@ static void on_stop_timer(void *user) {
 CrunContainer *crun_container_new(CrunRuntime *runtime) {
     CrunContainer *container = memory_new(CrunContainer);
     container->runtime = runtime;
-    container->arena = arena_new();
+    container->arena = arena_new_small();
     list_init(&container->exit_waiters);
     list_init(&container->remove_waiters);
     loop_timer_init(&container->stop_timer, runtime->base.loop, on_stop_timer, container);

@@ -295,7 +295,7 @@ static void compute(Arena *arena, PodWorker *worker, PodStatus *status) {
 // ------------------------------------------------------------------------------------------
 
 static void remember(PodWorker *worker, Str json) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     PodStatus status;
     if (typed_from_json(arena, kinds_type_PodStatus(), arena_str(arena, json), &status) == 0) {
         arena_free(worker->previous_arena);

@@ -28,7 +28,7 @@ typedef struct SandboxLaunch {
 CrunSandbox *crun_sandbox_new(CrunRuntime *runtime) {
     CrunSandbox *sandbox = memory_new(CrunSandbox);
     sandbox->runtime = runtime;
-    sandbox->arena = arena_new();
+    sandbox->arena = arena_new_small();
     list_init(&sandbox->stop_waiters);
     list_init(&sandbox->remove_waiters);
     return sandbox;

@@ -161,7 +161,7 @@ static void copy_pod(PodVolumes *volumes, const Pod *pod) {
 
 PodVolumes *pod_volumes_new(NodeAgent *agent, const Pod *pod, void (*changed)(void *user),
                             void *user) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     PodVolumes *volumes = arena_new_of(arena, PodVolumes);
     volumes->agent = agent;
     volumes->arena = arena;

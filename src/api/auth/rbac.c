@@ -114,7 +114,7 @@ static const PolicyRuleView *keep_rules(Arena *arena, const CachedObject *object
 }
 
 static Role *role_new(CachedObject *object) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     _arena_free_ Arena *scratch = arena_new(); // a decoded role is ten times as large as its rules
     Role *role = arena_new_of(arena, Role);
     role->arena = arena;
@@ -151,7 +151,7 @@ static Str subject_key(Arena *arena, const Value *subject, Str binding_namespace
 }
 
 static Binding *binding_new(CachedObject *object, bool cluster) {
-    Arena *arena = arena_new();
+    Arena *arena = arena_new_small();
     Binding *binding = arena_new_of(arena, Binding);
     binding->arena = arena;
     binding->cluster = cluster;

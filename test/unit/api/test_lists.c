@@ -238,6 +238,33 @@ static void test_watch_from_version(void **state) {
     assert_non_null(strstr(w.answer->body.ptr, "too old resource version: "));
 }
 
+// Changes are remembered for 75 s, the last few for longer.
+static void test_history_ages(void **state) {
+    Harness *h = *state;
+    char name[16], first[32], late[32], old_target[256], late_target[256];
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        Answer *made = make(h, name, "red");
+        snprintf(i == 0 ? first : late, sizeof first, "%s", text_at(made, "metadata.resourceVersion"));
+        if (i == 98)
+            snprintf(late_target, sizeof late_target, MAPS "?watch=true&resourceVersion=%s", late);
+    }
+    snprintf(old_target, sizeof old_target, MAPS "?watch=true&resourceVersion=%s", first);
+    harness_run(h, 70 * NSEC_PER_SEC);
+    assert_true(api_age(h->api)); // later
+    Watching w = watch(h, old_target);
+    assert_false(w.answer->done);
+    http_call_cancel(w.call);
+    harness_run(h, 10 * NSEC_PER_SEC);
+    assert_false(api_age(h->api));
+    w = watch(h, old_target);
+    assert_true(w.answer->done);
+    assert_non_null(strstr(w.answer->body.ptr, "too old resource version: "));
+    w = watch(h, late_target);
+    assert_string_equal(events(h, &w), "ADDED m99");
+    http_call_cancel(w.call);
+}
+
 static void test_initial_events(void **state) {
     Harness *h = *state;
     make(h, "a", "red");
@@ -367,6 +394,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_forms, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_watch_from_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_history_ages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_initial_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bookmarks_and_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_watcher, setup, teardown),

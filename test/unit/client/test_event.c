@@ -285,6 +285,35 @@ static void test_too_many(void **state) {
     assert_int_equal(n, 1000);
 }
 
+// What was seen of the objects that events were about last is remembered, of a thousand of them.
+static void test_what_is_forgotten(void **state) {
+    Fixture *f = *state;
+    char uid[16];
+    for (int i = 0; i < 1024; i++) {
+        EventTarget target = pod;
+        snprintf(uid, sizeof uid, "u%d", i);
+        target.uid = str_from(uid);
+        event_record(f->recorder, &target, "Normal", "A", "m");
+        fake_run(f->api, 0);
+        fake_answer(f->api, 201, "{}");
+    }
+    EventTarget first = pod, other = pod;
+    first.uid = STR("u0");
+    other.uid = STR("another");
+    event_record(f->recorder, &first, "Normal", "A", "m");
+    fake_run(f->api, 0);
+    assert_int_equal(value_int_at(sent(f), "count", 0), 2);
+    fake_answer(f->api, 200, "{}");
+    event_record(f->recorder, &other, "Normal", "A", "m"); // in place of u1
+    fake_run(f->api, 0);
+    fake_answer(f->api, 201, "{}");
+    first.uid = STR("u1");
+    event_record(f->recorder, &first, "Normal", "A", "m");
+    fake_run(f->api, 0);
+    assert_int_equal(value_int_at(sent(f), "count", 0), 1);
+    fake_answer(f->api, 201, "{}");
+}
+
 static void test_long_messages(void **state) {
     Fixture *f = *state;
     char message[1200];
@@ -308,6 +337,7 @@ int main(void) {
         TEST(test_one_at_a_time_and_in_order),
         TEST(test_tried_again),
         TEST(test_too_many),
+        TEST(test_what_is_forgotten),
         TEST(test_long_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

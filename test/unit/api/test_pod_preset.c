@@ -31,7 +31,7 @@ static int teardown(void **state) {
 }
 
 static Answer *preset(Harness *h, const char *name, const char *spec) {
-    char body[2048];
+    char body[8192];
     snprintf(body, sizeof body,
              "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"selector\":{\"matchLabels\":{\"role\":"
              "\"frontend\"}},%s}}",

@@ -303,7 +303,7 @@ void api_free(Api *api) {
     if (!api)
         return;
     api->closing = true;
-    loop_timer_stop(&api->bookmark_timer);
+    watch_deinit(api);
     bootstrap_stop(api);
     feed_stop(api);
     ApiRequest *request;

@@ -27,6 +27,7 @@ struct Api {
     size_t reading, writing; // requests in flight of each kind, long-running ones excluded
     List bookmarked;         // watches that want bookmarks
     LoopTimer bookmark_timer;
+    Bytes *event_heads[3], *event_end; // of watches inside the process
     bool ready, closing;
     void (*on_ready)(void *user, int error);
     void *on_ready_user;
@@ -49,5 +50,6 @@ void feed_stop(Api *api);
 void event_expiry_init(Api *api);
 void event_expiry_free(Api *api);
 void watch_init(Api *api);
+void watch_deinit(Api *api);
 void watch_schedule_bookmarks(Api *api);
 void api_revision_reached(Api *api); // api->revision has grown: those who wait for it go on

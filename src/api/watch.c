@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "api/list_options.h"
 #include "api/output.h"
@@ -92,6 +93,16 @@ static bool is_plain(const ApiRequest *request) {
            request->served->resource == request->served->storage;
 }
 
+// An event to somebody in this process goes in three parts, so that the receiver can keep the block
+// that the cache holds.
+static void send_parts(Watch *watch, CacheEventType type, CachedObject *object) {
+    HttpRequest *http = watch->request->http;
+    const Api *api = watch->request->api;
+    http_respond_data(http, api->event_heads[type]);
+    http_respond_data(http, object->json);
+    http_respond_data(http, api->event_end);
+}
+
 static bool has_room(const Watch *watch) {
     return http_respond_queued(watch->request->http) < STREAM_HIGH_WATER;
 }
@@ -104,7 +115,9 @@ static bool deliver(CacheWatcher *watcher, CacheEventType type, CachedObject *ob
     HttpRequest *http = watch->request->http;
     if (type == CACHE_DELETED || object->revision > watch->sent)
         watch->sent = object->revision;
-    if (is_plain(watch->request) && event) {
+    if (is_plain(watch->request) && http->version == 0) {
+        send_parts(watch, type, object);
+    } else if (is_plain(watch->request) && event) {
         http_respond_data(http, cache_event_frame(event, type, object));
     } else {
         _bytes_unref_ Bytes *frame = is_plain(watch->request)
@@ -255,6 +268,20 @@ void watch_schedule_bookmarks(Api *api) {
 void watch_init(Api *api) {
     list_init(&api->bookmarked);
     loop_timer_init(&api->bookmark_timer, api->loop, send_bookmarks, api);
+    for (CacheEventType type = CACHE_ADDED; type <= CACHE_DELETED; type++) {
+        char head[64];
+        int len =
+            snprintf(head, sizeof head, "{\"type\":\"%s\",\"object\":", cache_event_name(type));
+        api->event_heads[type] = bytes_new(head, (size_t)len);
+    }
+    api->event_end = bytes_new("}\n", 2);
+}
+
+void watch_deinit(Api *api) {
+    loop_timer_stop(&api->bookmark_timer);
+    for (CacheEventType type = CACHE_ADDED; type <= CACHE_DELETED; type++)
+        bytes_unref(api->event_heads[type]);
+    bytes_unref(api->event_end);
 }
 
 // ---- beginning

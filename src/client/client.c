@@ -27,8 +27,11 @@ struct ClientCall {
     int code;
     Buf answer; // the body; of a watch, what follows the last whole line
     ClientDone done;
-    void (*on_event)(void *user, Str type, Str object); // watches only
     void *user;
+    // Of watches only.
+    void (*on_event)(void *user, Str type, Bytes *object);
+    char event_type[16]; // of an event in parts, after its first
+    Bytes *object;       // after its second
     bool cancelled, in_event;
 };
 
@@ -50,6 +53,7 @@ Loop *client_loop(const Client *client) {
 static void call_free(ClientCall *call) {
     list_remove(&call->link);
     buf_deinit(&call->answer);
+    bytes_unref(call->object);
     free(call);
 }
 
@@ -268,12 +272,20 @@ static bool deliver_lines(ClientCall *call) {
             object = STR("{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":500,"
                          "\"message\":\"a watch event could not be read\"}");
         }
-        call->on_event(call->user, type, object);
+        _bytes_unref_ Bytes *bytes = bytes_new(object.ptr, object.len);
+        call->on_event(call->user, type, bytes);
         if (call->cancelled)
             return false;
     }
     buf_consume(&call->answer, from);
     return true;
+}
+
+static void end_watch(ClientCall *call, int error, Str message) {
+    HttpCall *http = call->http;
+    call->in_event = true;
+    http_call_cancel(http);
+    finish(call, error, message);
 }
 
 static void on_watch_data(void *user, Str data) {
@@ -285,21 +297,62 @@ static void on_watch_data(void *user, Str data) {
     bool goes_on = deliver_lines(call);
     call->in_event = false;
     if (goes_on && call->answer.failed) { // a line without end
-        HttpCall *http = call->http;
-        call->in_event = true;
-        http_call_cancel(http);
-        finish(call, -EMSGSIZE, STR("watch event too large"));
+        end_watch(call, -EMSGSIZE, STR("watch event too large"));
     } else if (!goes_on) {
         http_call_cancel(call->http);
         call_free(call);
     }
 }
 
+// `{"type":"ADDED","object":` alone: the object's block comes next, then "}\n".
+static bool take_event_head(ClientCall *call, Str data) {
+    static const Str head = {"{\"type\":\"", 9}, tail = {"\",\"object\":", 11};
+    if (call->answer.len || !str_starts_with(data, head) || !str_ends_with(data, tail))
+        return false;
+    Str type = str_slice(data, head.len, data.len - tail.len);
+    if (type.len >= sizeof call->event_type)
+        return false;
+    memcpy(call->event_type, type.ptr, type.len);
+    call->event_type[type.len] = 0;
+    return true;
+}
+
+static void on_watch_bytes(void *user, Bytes *data) {
+    ClientCall *call = user;
+    if (!call->event_type[0]) {
+        if (call->code != 200 || !take_event_head(call, bytes_str(data)))
+            on_watch_data(call, bytes_str(data));
+        return;
+    }
+    if (!call->object) {
+        call->object = bytes_ref(data);
+        return;
+    }
+    _bytes_unref_ Bytes *object = call->object;
+    call->object = NULL;
+    if (!str_eq(bytes_str(data), STR("}\n"))) {
+        end_watch(call, -EPROTO, STR("a watch event does not end"));
+        return;
+    }
+    char type[sizeof call->event_type];
+    memcpy(type, call->event_type, sizeof type);
+    call->event_type[0] = 0;
+    call->in_event = true;
+    call->on_event(call->user, str_from(type), object);
+    call->in_event = false;
+    if (call->cancelled) {
+        http_call_cancel(call->http);
+        call_free(call);
+    }
+}
+
 ClientCall *client_watch(Client *client, const ClientTarget *target, Str resource_version,
-                         void (*on_event)(void *user, Str type, Str object), ClientDone done,
+                         void (*on_event)(void *user, Str type, Bytes *object), ClientDone done,
                          void *user) {
-    static const HttpCallEvents events = {
-        .on_head = on_head, .on_data = on_watch_data, .on_done = on_done};
+    static const HttpCallEvents events = {.on_head = on_head,
+                                          .on_data = on_watch_data,
+                                          .on_bytes = on_watch_bytes,
+                                          .on_done = on_done};
     _arena_free_ Arena *arena = arena_new();
     Str query = arena_printf(arena, "watch=true&allowWatchBookmarks=true&resourceVersion=%.*s",
                              STR_ARG(resource_version));

@@ -48,9 +48,10 @@ ClientCall *client_delete(Client *client, const ClientTarget *target, Str option
 ClientCall *client_delete_collection(Client *client, const ClientTarget *target, ClientDone done,
                                      void *user);
 // Watches from `resource_version` on (target->query may hold selectors). `on_event`: type is ADDED,
-// MODIFIED, DELETED, BOOKMARK or ERROR (then `object` is a Status); `object` is JSON, valid during
-// the call. `done` when the watch ended: error 0 when the server closed it in order.
+// MODIFIED, DELETED, BOOKMARK or ERROR (then `object` is a Status); `object` is JSON; it may be kept
+// by a reference, and inside the process it then is the very block that the API server's cache
+// holds. `done` when the watch ended: error 0 when the server closed it in order.
 ClientCall *client_watch(Client *client, const ClientTarget *target, Str resource_version,
-                         void (*on_event)(void *user, Str type, Str object), ClientDone done,
+                         void (*on_event)(void *user, Str type, Bytes *object), ClientDone done,
                          void *user);
 void client_cancel(ClientCall *call); // no callback any more; what was sent may still happen

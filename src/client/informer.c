@@ -301,11 +301,11 @@ static void on_listed(void *user, const ClientResult *result) {
     begin(informer);
 }
 
-static void on_event(void *user, Str type, Str text) {
+static void on_event(void *user, Str type, Bytes *bytes) {
     Informer *informer = user;
     _arena_free_ Arena *arena = arena_new();
     ObjectHead head;
-    if (str_eq(type, STR("ERROR")) || object_head_read(arena, text, &head) != 0) {
+    if (str_eq(type, STR("ERROR")) || object_head_read(arena, bytes_str(bytes), &head) != 0) {
         client_cancel(informer->call);
         informer->call = NULL;
         list_anew(informer); // 410 as a rule
@@ -316,7 +316,6 @@ static void on_event(void *user, Str type, Str text) {
     set_string(&informer->version, head.resource_version);
     if (str_eq(type, STR("BOOKMARK")))
         return;
-    _bytes_unref_ Bytes *bytes = bytes_new(text.ptr, text.len);
     apply(informer, bytes, str_eq(type, STR("DELETED")));
 }
 

@@ -12,6 +12,9 @@ typedef struct HttpCallEvents {
     // Interim 1xx answers are not shown. Headers are valid during the call.
     void (*on_head)(void *user, int status, const HttpHeader *headers, size_t n);
     void (*on_data)(void *user, Str data);
+    // Instead of on_data where the answer comes from this process: the very block that the handler
+    // gave, which may be kept by a reference. May be NULL.
+    void (*on_bytes)(void *user, Bytes *data);
     // Header fields behind the body, of HTTP/2 alone; may be NULL. Valid during the call.
     void (*on_trailers)(void *user, const HttpHeader *headers, size_t n);
     // Last, once: 0 when the answer is complete, else negative errno with a message for people. The

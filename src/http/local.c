@@ -330,7 +330,9 @@ static void tell(LocalCall *call, Part *part) {
             events->on_head(call->base.user, part->status, part->headers, part->n_headers);
         break;
     case PART_DATA:
-        if (events->on_data)
+        if (events->on_bytes)
+            events->on_bytes(call->base.user, part->data);
+        else if (events->on_data)
             events->on_data(call->base.user, bytes_str(part->data));
         break;
     case PART_END:

@@ -18,6 +18,7 @@ typedef struct Fixture {
     char body[256], message[256], heard[256];
     ClientCall *call;
     int cancel_at; // the event at which the watch is cancelled
+    const Bytes *last; // only to compare
 } Fixture;
 
 static int setup(void **state) {
@@ -51,10 +52,12 @@ static void on_done(void *user, const ClientResult *result) {
     f->call = NULL;
 }
 
-static void on_event(void *user, Str type, Str object) {
+static void on_event(void *user, Str type, Bytes *object) {
     Fixture *f = user;
     size_t len = strlen(f->heard);
-    snprintf(f->heard + len, sizeof f->heard - len, "%.*s %.*s\n", STR_ARG(type), STR_ARG(object));
+    snprintf(f->heard + len, sizeof f->heard - len, "%.*s %.*s\n", STR_ARG(type),
+             STR_ARG(bytes_str(object)));
+    f->last = object;
     if (++f->events == f->cancel_at)
         client_cancel(f->call);
 }
@@ -186,6 +189,54 @@ static void test_watch(void **state) {
     assert_int_equal(f->error, 0);
 }
 
+static void send_text(Fixture *f, HttpRequest *watch, const char *text) {
+    _bytes_unref_ Bytes *bytes = bytes_new(text, strlen(text));
+    http_respond_data(watch, bytes);
+    fake_run(f->api, NSEC_PER_MSEC);
+}
+
+// From inside the process an event comes in three parts, and its object is the block that was sent.
+static void test_watch_in_parts(void **state) {
+    Fixture *f = *state;
+    start_watch(f);
+    HttpRequest *watch = fake_watch(f->api);
+    _bytes_unref_ Bytes *object = bytes_new("{\"a\":1}", 7);
+    send_text(f, watch, "{\"type\":\"ADDED\",\"object\":");
+    http_respond_data(watch, object);
+    fake_run(f->api, NSEC_PER_MSEC);
+    assert_int_equal(f->events, 0);
+    send_text(f, watch, "}\n");
+    assert_string_equal(f->heard, "ADDED {\"a\":1}\n");
+    assert_ptr_equal(f->last, object);
+    fake_event(f->api, watch, "{'type':'BOOKMARK','object':{}}");
+    assert_string_equal(f->heard, "ADDED {\"a\":1}\nBOOKMARK {}\n");
+    send_text(f, watch, "{\"type\":\"DELETED\",\"object\":");
+    send_text(f, watch, "{}");
+    send_text(f, watch, "nonsense");
+    assert_int_equal(f->events, 2);
+    assert_int_equal(f->done, 1);
+    assert_int_equal(f->error, -EPROTO);
+}
+
+// Cut or cancelled in the middle of an event, nothing stays behind (the sanitizer looks).
+static void test_watch_cut_between_parts(void **state) {
+    Fixture *f = *state;
+    start_watch(f);
+    HttpRequest *watch = fake_watch(f->api);
+    send_text(f, watch, "{\"type\":\"ADDED\",\"object\":");
+    send_text(f, watch, "{}");
+    client_cancel(f->call);
+    fake_run(f->api, NSEC_PER_MSEC);
+    start_watch(f);
+    watch = fake_watch(f->api);
+    f->cancel_at = 1;
+    send_text(f, watch, "{\"type\":\"ADDED\",\"object\":");
+    send_text(f, watch, "{}");
+    send_text(f, watch, "}\n");
+    assert_int_equal(f->events, 1);
+    assert_int_equal(f->done, 0);
+}
+
 static void test_watch_refused(void **state) {
     Fixture *f = *state;
     start_watch(f);
@@ -242,6 +293,8 @@ int main(void) {
         TEST(test_refusals),
         TEST(test_cancelled),
         TEST(test_watch),
+        TEST(test_watch_in_parts),
+        TEST(test_watch_cut_between_parts),
         TEST(test_watch_refused),
         TEST(test_watch_cancelled_by_its_handler),
         TEST(test_nonsense_is_an_error_event),

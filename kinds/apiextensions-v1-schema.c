@@ -44,7 +44,9 @@ static void check_unsupported(FieldErrors *errors, const Value *schema, const Pa
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (has(schema, never[i]))
             field_forbidden(errors, AT(never[i]),
-                            arena_printf(errors->arena, "%s is not supported", never[i]).ptr);
+                            arena_printf(errors->arena, "%.*s is not supported",
+                                         STR_ARG(str_from(never[i])))
+                                .ptr);
     if (str_eq(type, STR("null")))
         field_forbidden(errors, AT("type"),
                         "type cannot be set to null, use nullable as an alternative");

@@ -370,8 +370,8 @@ static int read_tokens(Server *server, Str *ret) {
 
 static int open_api(Server *server) {
     Options *o = &server->options;
-    const Str *publics;
-    size_t n_publics;
+    const Str *publics = NULL;
+    size_t n_publics = 0;
     Str tokens;
     if (read_account_keys(server, &publics, &n_publics) != 0 || read_tokens(server, &tokens) != 0)
         return 1;

@@ -8,6 +8,7 @@
 #include "cmd/cmd.h"
 #include "cmd/pod_network.h"
 #include "net/podnet.h"
+#include "node/pressure.h"
 
 struct NodeParts {
     NodeNetwork *network; // what the node sees of podnet
@@ -61,6 +62,9 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
         {"registry-config", OPTION_STRING, &o->registry_config, "FILE",
          "credentials and authorities of registries"},
         {"manifests", OPTION_STRING, &o->manifests, "DIR", "of static pods: files of a Pod each"},
+        {"eviction-hard", OPTION_STRING, &o->eviction_hard, "SIGNAL<AMOUNT,...",
+         "from when pods are evicted (default memory.available<100Mi,nodefs.available<10%,"
+         "nodefs.inodesFree<5%)"},
         {"image-gc-high-threshold", OPTION_NUMBER, &o->image_gc_high, "PERCENT",
          "of the disk in use, from which unused images are removed (default 85)"},
         {"image-gc-low-threshold", OPTION_NUMBER, &o->image_gc_low, "PERCENT",
@@ -115,12 +119,14 @@ static int fail(Arena *arena, int error, char *message, Str *ret_message) {
 int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client *client,
                    void (*ready)(void *user, int error), void *user, NodeParts **ret,
                    Str *ret_message) {
+    int error = pressure_check_thresholds(arena, options->eviction_hard, ret_message);
+    if (error)
+        return error;
     NodeParts *parts = memory_new(NodeParts);
     parts->loop = loop;
     char *message = NULL;
     Str directories[] = {cmd_run_directory(arena, options->data_dir),
                          arena_printf(arena, "%.*s/run", STR_ARG(options->data_dir))};
-    int error = 0;
     for (size_t i = 0; i < 2 && !error; i++)
         error = cmd_make_directories(arena_cstr(arena, directories[i]), 0711);
     PodnetConfig network = podnet_config(arena, loop, options);
@@ -160,6 +166,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         .n_registry_mirrors = options->mirrors.n,
         .registry_config = options->registry_config,
         .manifests = options->manifests,
+        .eviction_hard = options->eviction_hard,
         .image_gc_high = (int)options->image_gc_high,
         .image_gc_low = (int)options->image_gc_low,
         .image_min_age = options->image_min_age * NSEC_PER_SEC};

@@ -9,7 +9,7 @@ typedef struct NodeOptions {
     Str data_dir, node_name, node_ip, cgroup_parent, cluster_cidr, cluster_dns;
     int64_t node_api_port;
     OptionList labels, taints, mirrors;
-    Str registry_config, manifests;
+    Str registry_config, manifests, eviction_hard;
     int64_t image_gc_high, image_gc_low, image_min_age; // percent; seconds
 } NodeOptions;
 

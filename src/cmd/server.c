@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "cmd/kubeconfig.h"
+#include "cmd/manifests.h"
 #include "cmd/node_parts.h"
 #include "controllers/controllers.h"
 #include "http/server.h"
@@ -50,6 +51,7 @@ typedef struct Server {
     HttpClient *node_http_client; // from the API server to the node of this process
     Scheduler *scheduler;
     Controllers *controllers;
+    Manifests *manifests;
     NodeParts *node;
     LoopTimer settle, age;
     unsigned requests; // since the heap was last trimmed
@@ -188,6 +190,7 @@ static void closed(void *user) {
 
 static void stop_control_plane(void *user) {
     Server *server = user;
+    manifests_free(server->manifests);
     controllers_free(server->controllers);
     scheduler_free(server->scheduler);
     http_client_free(server->node_http_client);
@@ -262,6 +265,18 @@ static bool start_node(Server *server) {
     return !error;
 }
 
+static void apply_manifests(Server *server) {
+    static const Str groups[] = {{"system:masters", 14}};
+    HttpPeer peer = {.address = STR("@"),
+                     .local = true,
+                     .user = STR("system:apiserver"),
+                     .groups = groups,
+                     .n_groups = 1};
+    server->manifests = manifests_apply(
+        server->loop, http_client_new_local(server->loop, server->loop, handle, server, &peer),
+        arena_printf(server->arena, "%.*s/manifests", STR_ARG(server->options.node.data_dir)).ptr);
+}
+
 static void on_api_ready(void *user, int error) {
     Server *server = user;
     Options *o = &server->options;
@@ -299,6 +314,7 @@ static void on_api_ready(void *user, int error) {
     }
     if (!o->no_node && !start_node(server))
         return;
+    apply_manifests(server);
     log_info("server", "serving", "port=%d kubeconfig=%.*s", (int)http_server_port(server->http),
              STR_ARG(o->write_kubeconfig));
 }

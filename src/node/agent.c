@@ -11,9 +11,9 @@
 #include "node/logs.h"
 #include "node/node_reporter.h"
 #include "node/pod_worker.h"
+#include "node/pressure.h"
 #include "node/references.h"
 #include "node/static_pods.h"
-#include "node/stats.h"
 #include "node/volumes.h"
 
 static Str *copy_strings(Arena *arena, const Str *items, size_t n) {
@@ -30,7 +30,7 @@ static void copy_config(NodeAgent *agent, const NodeConfig *config) {
         &agent->config.name,           &agent->config.address,       &agent->config.data_directory,
         &agent->config.log_directory,  &agent->config.cgroup_parent, &agent->config.cluster_dns,
         &agent->config.cluster_domain, &agent->config.image_program, &agent->config.registry_config,
-        &agent->config.manifests};
+        &agent->config.manifests,      &agent->config.eviction_hard};
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
         *strings[i] = arena_str(arena, *strings[i]);
     agent->config.labels = copy_strings(arena, config->labels, config->n_labels);
@@ -241,6 +241,7 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
     images_import_directory(agent->images);
     agent->references = references_new(agent);
     agent->stats = stats_new(agent);
+    agent->pressure = pressure_new(agent);
     agent->runtime->events = &events;
     agent->runtime->events_user = agent;
     agent->runtime->ops->recover(agent->runtime, on_recovered, agent);
@@ -271,6 +272,7 @@ static void finish_stop(void *user) {
     informer_free(agent->services);
     images_free(agent->images);
     references_free(agent->references);
+    pressure_free(agent->pressure);
     stats_free(agent->stats);
     event_recorder_free(agent->events);
     agent->runtime->ops->free(agent->runtime);

@@ -14,6 +14,7 @@ typedef struct NodeReporter NodeReporter;
 typedef struct References References;
 typedef struct StaticPods StaticPods;
 typedef struct Stats Stats;
+typedef struct Pressure Pressure;
 
 struct NodeAgent {
     NodeConfig config; // strings copied into the arena
@@ -24,14 +25,15 @@ struct NodeAgent {
     NodeNetwork *network;
     CgroupHost *cgroups;
     EventRecorder *events;
-    Images *images;         // images.h
-    NodeReporter *status;   // node_reporter.h
+    Images *images;          // images.h
+    NodeReporter *status;    // node_reporter.h
     StaticPods *static_pods; // static_pods.h
     Stats *stats;            // stats.h
+    Pressure *pressure;      // pressure.h
     Str node_uid;            // of the Node object; empty until it is registered
-    References *references; // references.h: config maps and secrets that pods refer to
-    Informer *pods;         // those bound to this node
-    Informer *services;     // for service variables; made at first use
+    References *references;  // references.h: config maps and secrets that pods refer to
+    Informer *pods;          // those bound to this node
+    Informer *services;      // for service variables; made at first use
     InformerIndex *services_by_namespace;
     List environments; // requests that wait for `services`; set up with it
     Map *workers;      // pod uid -> PodWorker

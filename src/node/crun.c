@@ -9,6 +9,8 @@
 #include "node/crun_private.h"
 #include "node/rootfs.h"
 
+#define CREATE_TIMEOUT (120 * NSEC_PER_SEC) // a kubelet's runtimeRequestTimeout
+
 // ---- paths and ids
 
 Str crun_path(const CrunRuntime *runtime, Arena *arena, const char *kind, Str id) {
@@ -290,6 +292,8 @@ int runtime_crun_new(const CrunConfig *config, Runtime **ret, char **ret_message
     Arena *arena = runtime->arena = arena_new();
     runtime->base = (Runtime){.ops = &crun_ops, .loop = config->loop};
     runtime->observe = config->observe;
+    runtime->create_timeout =
+        config->create_timeout_ns ? config->create_timeout_ns : CREATE_TIMEOUT;
     runtime->state_directory = arena_cstr(arena, str_from(config->state_directory));
     runtime->run_directory = arena_cstr(arena, str_from(config->run_directory));
     list_init(&runtime->execs);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ typedef struct ContainerCreation {
     int sync_fd, errors_fd; // conmon's sync pipe; a memory file for its stderr
     LoopFd *watch;
     Buf sync;
+    LoopTimer timeout;
     bool answered;
 } ContainerCreation;
 
@@ -41,6 +43,7 @@ void crun_creation_free(ContainerCreation *creation) {
     if (!creation)
         return;
     loop_fd_free(creation->watch);
+    loop_timer_stop(&creation->timeout);
     if (creation->sync_fd >= 0)
         close(creation->sync_fd);
     if (creation->errors_fd >= 0)
@@ -238,6 +241,7 @@ static void create_fail(CrunContainer *container, int error, Str message) {
     if (container->creation->answered)
         return;
     container->creation->answered = true;
+    loop_timer_stop(&container->creation->timeout);
     FailJob *fail = crun_job_new(container->runtime, sizeof *fail);
     fail->job.work = fail_work;
     fail->job.done = fail_done;
@@ -311,6 +315,17 @@ static void on_conmon_exit(void *user, int status) {
         on_sync(container, 0); // its end of the pipe is closed
 }
 
+// crun hangs: it goes, with conmon, whose session it is in.
+static void on_timeout(void *user) {
+    CrunContainer *container = user;
+    _arena_free_ Arena *arena = arena_new();
+    if (container->child)
+        kill(-child_pid(container->child), SIGKILL);
+    create_fail(container, -ETIMEDOUT,
+                arena_printf(arena, "crun create was not done after %lld s",
+                             (long long)(container->runtime->create_timeout / NSEC_PER_SEC)));
+}
+
 static int spawn_conmon(CreateJob *create) {
     CrunContainer *container = create->container;
     CrunRuntime *runtime = create->job.runtime;
@@ -359,6 +374,8 @@ static int spawn_conmon(CreateJob *create) {
     crun_container_save(container); // recover() clears up what is half made
     creation->watch = loop_fd_new(runtime->base.loop, creation->sync_fd, on_sync, container);
     loop_fd_want(creation->watch, LOOP_READ);
+    loop_timer_init(&creation->timeout, runtime->base.loop, on_timeout, container);
+    loop_timer_start(&creation->timeout, runtime->create_timeout);
     return 0;
 }
 

@@ -31,6 +31,7 @@ typedef struct CrunRuntime {
     Map *sandboxes, *containers;
     List execs, attaches;
     size_t busy; // jobs and children that will call back
+    int64_t create_timeout;
     bool freed, observe;
 } CrunRuntime;
 

@@ -119,7 +119,7 @@ static void on_collected(void *user, const SpawnResult *result) {
     if (result->error || !WIFEXITED(result->status) || WEXITSTATUS(result->status) != 0)
         log_warn("node", "images not removed", "message=\"%.*s\"",
                  STR_ARG(str_trim(result->stderr_data)));
-    node_reporter_images_changed(images->agent->status);
+    node_reporter_changed(images->agent->status);
 }
 
 static void remove_chosen(Images *images, Arena *arena, const Image *all, size_t n,
@@ -151,6 +151,22 @@ static void tell_too_little(Images *images, int64_t wanted, int64_t found) {
                  "Failed to garbage collect required amount of images. Attempted to free %lld "
                  "bytes, but only found %lld bytes eligible to free.",
                  (long long)wanted, (long long)found);
+}
+
+bool images_collect_unused(Images *images) {
+    if (images->store_error || images->collector)
+        return images->collector;
+    _arena_free_ Arena *arena = arena_new();
+    const Image *all;
+    size_t n = images_list(images, arena, &all);
+    bool *pinned = arena_array_of(arena, bool, n + 1), *chosen = arena_array_of(arena, bool, n + 1);
+    bool any = false;
+    mark_pinned(images, arena, all, n, pinned);
+    for (size_t i = 0; i < n; i++)
+        any |= chosen[i] = !pinned[i];
+    if (any)
+        remove_chosen(images, arena, all, n, chosen);
+    return any;
 }
 
 void images_collect(Images *images) {

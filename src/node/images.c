@@ -223,7 +223,7 @@ static void on_pulled(void *user, const SpawnResult *result) {
         else
             pull_failed(request, why.len ? why : STR("seapod-image ended without a word"));
     }
-    node_reporter_images_changed(pull->images->agent->status);
+    node_reporter_changed(pull->images->agent->status);
     images_collect(pull->images);
     image_secrets_free(pull->secrets);
     free(pull);

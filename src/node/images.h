@@ -41,5 +41,7 @@ size_t images_list(Images *images, Arena *arena, const Image **ret);
 // until it is below the low one. Asked whenever it may have become fuller; costs a statvfs(2) then.
 // https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-garbage-collection
 void images_collect(Images *images);
+// All that no container uses, at once: the disk is about to be full. True while some are going.
+bool images_collect_unused(Images *images);
 // Imports what lies in DATA_DIR/images/ and is new there, by seapod-image, in the background.
 void images_import_directory(Images *images);

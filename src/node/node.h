@@ -34,6 +34,7 @@ typedef struct NodeConfig { // of the agent
     size_t n_registry_mirrors;
     Str registry_config;    // credentials and CAs for seapod-image; empty: none
     Str manifests;          // directory of static pods; empty: none
+    Str eviction_hard;      // pressure.h; STR_NONE: a kubelet's
     int image_gc_high, image_gc_low; // percent of the disk in use; 0: 85 and 80
     int64_t image_min_age;           // ns since an image was found; 0: two minutes
     void (*measure)(void *user, HostUsage *ret); // NULL: of this host

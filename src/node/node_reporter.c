@@ -11,13 +11,14 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "node/images.h"
+#include "node/pressure.h"
 #include "node/static_pods.h"
 
 #define LEASE_DURATION 40
 #define LEASE_RENEW (10 * NSEC_PER_SEC)
 #define STATUS_REPORT (300 * NSEC_PER_SEC) // a kubelet's nodeStatusReportFrequency
 #define RETRY (1 * NSEC_PER_SEC)
-#define IMAGES_DELAY (1 * NSEC_PER_SEC) // so that several make one write
+#define CHANGE_DELAY (1 * NSEC_PER_SEC) // so that several make one write
 #define MAX_IMAGES 50                   // a kubelet's nodeStatusMaxImages
 #define MAX_IMAGE_NAMES 5
 #define MAX_PODS 110
@@ -29,9 +30,9 @@ struct NodeReporter {
     void *user;
     ClientCall *call, *lease_call;
     LoopTimer report, renew;
-    bool have_lease, images_changed;
+    bool have_lease, changed;
     int64_t memory, milli_cpu, storage;
-    int64_t ready_since;
+    int64_t ready_since, started;
     bool was_ready;
 };
 
@@ -99,13 +100,18 @@ static void measure(NodeReporter *status) {
         status->storage = (int64_t)files.f_blocks * (int64_t)files.f_frsize;
 }
 
-static void fill_resources(Arena *arena, const NodeReporter *status, Value *into) {
+// `kept`: without what the node keeps free, as allocatable has it.
+static void fill_resources(Arena *arena, const NodeReporter *status, bool kept, Value *into) {
+    const Pressure *pressure = status->agent->pressure;
+    int64_t memory = status->memory - (kept ? pressure_reserved_memory(pressure) : 0);
+    int64_t storage =
+        status->storage - (kept ? pressure_reserved_disk(pressure, status->storage) : 0);
     value_set_str(arena, into, STR("cpu"),
                   arena_printf(arena, "%lld", (long long)(status->milli_cpu / 1000)));
     value_set_str(arena, into, STR("memory"),
-                  arena_printf(arena, "%lldKi", (long long)(status->memory / 1024)));
+                  arena_printf(arena, "%lldKi", (long long)(memory / 1024)));
     value_set_str(arena, into, STR("ephemeral-storage"),
-                  arena_printf(arena, "%lldKi", (long long)(status->storage / 1024)));
+                  arena_printf(arena, "%lldKi", (long long)(storage / 1024)));
     value_set_str(arena, into, STR("pods"), arena_printf(arena, "%d", MAX_PODS));
 }
 
@@ -148,6 +154,30 @@ static void add_condition(Arena *arena, Value *list, const char *type, const cha
     value_push(arena, list, condition);
 }
 
+static void add_pressures(Arena *arena, NodeReporter *status, Value *list, int64_t now) {
+    static const struct {
+        const char *type, *reasons[2], *messages[2]; // without and with pressure
+    } kinds[PRESSURE_KINDS] = {
+        [PRESSURE_MEMORY] = {"MemoryPressure",
+                             {"KubeletHasSufficientMemory", "KubeletHasInsufficientMemory"},
+                             {"kubelet has sufficient memory available",
+                              "kubelet has insufficient memory available"}},
+        [PRESSURE_DISK] = {"DiskPressure",
+                           {"KubeletHasNoDiskPressure", "KubeletHasDiskPressure"},
+                           {"kubelet has no disk pressure", "kubelet has disk pressure"}},
+        [PRESSURE_PIDS] = {"PIDPressure",
+                           {"KubeletHasSufficientPID", "KubeletHasInsufficientPID"},
+                           {"kubelet has sufficient PID available",
+                            "kubelet has insufficient PID available"}},
+    };
+    for (int i = 0; i < PRESSURE_KINDS; i++) {
+        int64_t since;
+        bool holds = pressure_holds(status->agent->pressure, (PressureKind)i, &since);
+        add_condition(arena, list, kinds[i].type, holds ? "True" : "False", kinds[i].reasons[holds],
+                      str_from(kinds[i].messages[holds]), now, since ? since : status->started);
+    }
+}
+
 static bool network_ready(NodeReporter *status, Str *ret_message) {
     return status->agent->network->ops->ready(status->agent->network, ret_message);
 }
@@ -172,8 +202,8 @@ static Value *status_value(Arena *arena, NodeReporter *status) {
     int64_t now = loop_wall(agent->loop);
     measure(status);
     Value *object = value_new_object(arena);
-    fill_resources(arena, status, object_at(arena, object, "capacity"));
-    fill_resources(arena, status, object_at(arena, object, "allocatable"));
+    fill_resources(arena, status, false, object_at(arena, object, "capacity"));
+    fill_resources(arena, status, true, object_at(arena, object, "allocatable"));
     Value *conditions = value_new_array(arena);
     Str message = STR_NONE;
     bool ready = network_ready(status, &message);
@@ -181,12 +211,7 @@ static Value *status_value(Arena *arena, NodeReporter *status) {
         status->ready_since = now;
     status->was_ready = ready;
     int64_t since = status->ready_since;
-    add_condition(arena, conditions, "MemoryPressure", "False", "KubeletHasSufficientMemory",
-                  STR("kubelet has sufficient memory available"), now, since);
-    add_condition(arena, conditions, "DiskPressure", "False", "KubeletHasNoDiskPressure",
-                  STR("kubelet has no disk pressure"), now, since);
-    add_condition(arena, conditions, "PIDPressure", "False", "KubeletHasSufficientPID",
-                  STR("kubelet has sufficient PID available"), now, since);
+    add_pressures(arena, status, conditions, now);
     add_condition(
         arena, conditions, "Ready", ready ? "True" : "False",
         ready ? "KubeletReady" : "KubeletNotReady",
@@ -284,9 +309,9 @@ static void on_reported(void *user, const ClientResult *result) {
         return;
     }
     note_uid(status->agent, result->body);
-    bool soon = status->images_changed;
-    status->images_changed = false;
-    loop_timer_start(&status->report, soon                ? IMAGES_DELAY
+    bool soon = status->changed;
+    status->changed = false;
+    loop_timer_start(&status->report, soon                ? CHANGE_DELAY
                                       : status->was_ready ? STATUS_REPORT
                                                           : RETRY);
     if (status->registered)
@@ -341,13 +366,13 @@ static void send_status(void *user) {
     images_collect(status->agent->images);
 }
 
-void node_reporter_images_changed(NodeReporter *status) {
+void node_reporter_changed(NodeReporter *status) {
     if (!status)
         return;
     if (status->call)
-        status->images_changed = true;
+        status->changed = true;
     else
-        loop_timer_start(&status->report, IMAGES_DELAY);
+        loop_timer_start(&status->report, CHANGE_DELAY);
 }
 
 // Lease
@@ -373,6 +398,7 @@ static void on_renewed(void *user, const ClientResult *result) {
 static void renew(void *user) {
     NodeReporter *status = user;
     NodeAgent *agent = status->agent;
+    pressure_look(agent->pressure);
     _arena_free_ Arena *arena = arena_new();
     Value *object = value_new_object(arena), *spec = value_new_object(arena);
     value_set_str(arena, spec, STR("holderIdentity"), agent->config.name);
@@ -401,6 +427,7 @@ NodeReporter *node_reporter_new(NodeAgent *agent, void (*registered)(void *user,
     status->agent = agent;
     status->registered = registered;
     status->user = user;
+    status->started = loop_wall(agent->loop);
     loop_timer_init(&status->report, agent->loop, send_status, status);
     loop_timer_init(&status->renew, agent->loop, renew, status);
     measure(status);

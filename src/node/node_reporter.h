@@ -9,8 +9,8 @@
 // for good.
 NodeReporter *node_reporter_new(NodeAgent *agent, void (*registered)(void *user, int error),
                                 void *user);
-// The images of the node have changed: its status follows soon. NULL is fine.
-void node_reporter_images_changed(NodeReporter *status);
+// What the node's status says has changed: it is written soon. NULL is fine.
+void node_reporter_changed(NodeReporter *status);
 void node_reporter_free(NodeReporter *status);
 // What the node has for pods (allocatable), for downward API defaults.
 int64_t node_reporter_memory(const NodeReporter *status); // bytes

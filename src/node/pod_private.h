@@ -93,6 +93,7 @@ struct PodWorker {
     bool ended;    // a terminal phase is decided: nothing is started any more
     bool detached;
     bool is_static, mirror_adopted;
+    bool evicted; // by the node, which is short of something
     Str mirror_uid; // owned; of a static pod's mirror, empty while there is none
     unsigned jobs;               // calls of others' that come back even after pod_worker_detach()
     Str end_reason, end_message; // owned; DeadlineExceeded, ...

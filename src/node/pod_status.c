@@ -215,7 +215,7 @@ static bool gates_pass(Arena *arena, const PodWorker *worker, Str *ret_message) 
 }
 
 static void fill_conditions(Arena *arena, const PodWorker *worker, PodStatus *status, int64_t now) {
-    status->conditions.items = arena_array_of(arena, PodCondition, 5);
+    status->conditions.items = arena_array_of(arena, PodCondition, 6);
     bool succeeded = str_eq(status->phase, STR("Succeeded")),
          failed = str_eq(status->phase, STR("Failed"));
     Str ended = succeeded ? STR("PodCompleted") : failed ? STR("PodFailed") : STR_NONE;
@@ -246,6 +246,9 @@ static void fill_conditions(Arena *arena, const PodWorker *worker, PodStatus *st
         add_condition(worker, status, STR("Ready"), good, reason, message, now);
     add_condition(worker, status, STR("ContainersReady"), good, reason, message, now);
     add_condition(worker, status, STR("PodScheduled"), true, STR_NONE, STR_NONE, now);
+    if (worker->evicted)
+        add_condition(worker, status, STR("DisruptionTarget"), true, STR("TerminationByKubelet"),
+                      worker->end_message, now);
 }
 
 static void fill_statuses(Arena *arena, const PodWorker *worker, PodStatus *status) {

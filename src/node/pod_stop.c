@@ -11,6 +11,7 @@
 #include "node/pod_private.h"
 
 #define DEFAULT_GRACE 30
+#define EVICTION_GRACE (1 * NSEC_PER_SEC) // a kubelet's immediateEvictionGracePeriodSeconds
 #define CGROUP_RETRY (100 * NSEC_PER_MSEC)
 
 bool pod_is_stopping(const PodWorker *worker) {
@@ -21,6 +22,8 @@ static int64_t grace_of(const PodWorker *worker) {
     const Pod *pod = worker->pod;
     if (worker->gone)
         return 0;
+    if (worker->evicted)
+        return EVICTION_GRACE;
     if (pod->metadata.deletion_timestamp && pod->metadata.deletion_grace_period_seconds)
         return *pod->metadata.deletion_grace_period_seconds * NSEC_PER_SEC;
     const int64_t *seconds = pod->spec.termination_grace_period_seconds;

@@ -1,11 +1,13 @@
 #include "node/pod_worker.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "node/pod_private.h"
+#include "node/pressure.h"
 
 #define SANDBOX_RETRY_FIRST (1 * NSEC_PER_SEC)
 #define SANDBOX_RETRY_LAST (30 * NSEC_PER_SEC)
@@ -19,6 +21,15 @@ pod_event(PodWorker *worker, const char *type, const char *reason, const char *f
     va_end(args);
     EventTarget target = pod_event_target(worker, arena, NULL);
     event_record(worker->agent->events, &target, type, reason, "%.*s", STR_ARG(message));
+}
+
+// It fails for good, for the node's own reasons.
+static void end_pod(PodWorker *worker, const char *reason, Str message) {
+    pod_event(worker, "Warning", reason, "%.*s", STR_ARG(message));
+    owned_set(&worker->end_reason, str_from(reason));
+    owned_set(&worker->end_message, message);
+    worker->ended = true;
+    pod_sync(worker);
 }
 
 void pod_sync(PodWorker *worker) {
@@ -115,8 +126,12 @@ static void on_cgroup(PodWorker *worker, int error, Str path) {
     Str message = STR_NONE;
     if (error)
         message = arena_printf(arena, "control group: %s", strerror(-error));
-    else
-        error = sandbox_spec_build(worker->agent, arena, worker->pod, &spec, &message);
+    else if ((error = sandbox_spec_build(worker->agent, arena, worker->pod, &spec, &message)) ==
+             -EPERM) {
+        worker->sandbox = SANDBOX_NONE;
+        end_pod(worker, "SysctlForbidden", message);
+        return;
+    }
     if (error) {
         sandbox_failed(worker, message);
         return;
@@ -214,7 +229,20 @@ static void on_volumes(void *user) {
     pod_sync(user);
 }
 
+// Before anything of it is made. False when it was rejected.
+static bool admit(PodWorker *worker) {
+    _arena_free_ Arena *arena = arena_new();
+    Str message;
+    if (worker->had_sandbox || worker->volumes ||
+        pressure_admits(worker->agent->pressure, arena, worker->pod, &message))
+        return true;
+    end_pod(worker, "Evicted", message);
+    return false;
+}
+
 static void run_step(PodWorker *worker) {
+    if (!admit(worker))
+        return;
     if (!worker->volumes)
         worker->volumes = pod_volumes_new(worker->agent, worker->pod, on_volumes, worker);
     Str message;
@@ -397,6 +425,19 @@ void pod_worker_gone(PodWorker *worker) {
         worker->status_call = NULL;
     }
     pod_sync(worker);
+}
+
+void pod_worker_evict(PodWorker *worker, Str message) {
+    worker->evicted = true;
+    end_pod(worker, "Evicted", message);
+}
+
+bool pod_worker_is_ending(const PodWorker *worker) {
+    return pod_is_stopping(worker);
+}
+
+bool pod_worker_is_evicting(const PodWorker *worker) {
+    return worker->evicted && worker->sandbox != SANDBOX_STOPPED && worker->sandbox != SANDBOX_NONE;
 }
 
 void pod_worker_terminate(PodWorker *worker) {

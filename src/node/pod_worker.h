@@ -11,6 +11,10 @@ PodWorker *pod_worker_new(NodeAgent *agent, const InformerObject *object, bool i
 void pod_worker_update(PodWorker *worker, const InformerObject *object); // the Pod changed
 void pod_worker_gone(
     PodWorker *worker); // the Pod is deleted from the API: everything is stopped at once
+// The node is short of something: the pod fails, almost at once.
+void pod_worker_evict(PodWorker *worker, Str message);
+bool pod_worker_is_ending(const PodWorker *worker);   // deleted, terminal or on its way there
+bool pod_worker_is_evicting(const PodWorker *worker); // and not all of it is gone
 // Of static pods: it ends, with its grace period; this is its mirror pod now,
 void pod_worker_terminate(PodWorker *worker);
 // NULL: none. The first one after our start says what is not remembered of what runs.

@@ -202,6 +202,7 @@ typedef struct CrunConfig {
     // /run/seapod/INSTANCE: namespaces, bundles, sockets, overlay mounts.
     const char *run_directory;
     const char *crun, *conmon, *pause; // programs; NULL: found in PATH / beside our own binary
+    int64_t create_timeout_ns; // how long crun may take to create a container; 0: two minutes
     bool observe; // recover() only reads: for `seapod ps` beside a running server
 } CrunConfig;
 // Returns 0 or negative errno with *ret_message ("crun not found: apt install crun"), malloc'ed.

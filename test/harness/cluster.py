@@ -74,7 +74,7 @@ def wait_for(check, seconds=30, what='condition', interval=0.05):
 
 
 class Cluster:
-  def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False):
+  def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False, path=None):
     self.node, self.store, self.split, self.keep = node, store, split, keep
     self.directory = tempfile.mkdtemp(prefix='seapod-test-')
     self.marker = os.path.basename(self.directory)
@@ -85,6 +85,7 @@ class Cluster:
     self.cgroup_parent = f'/{self.marker}'
     self.node_name = 'node-1'
     self.arguments = list(arguments)
+    self.environment = dict(os.environ, PATH=f'{path}:{os.environ["PATH"]}') if path else None  # path: programs that go first
     self.registry = None
     if registry:
       self.registry = registries.DockerRegistry()
@@ -103,7 +104,7 @@ class Cluster:
 
   def spawn(self, arguments):
     with open(self.log_path, 'ab') as log:
-      process = subprocess.Popen([SEAPOD, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+      process = subprocess.Popen([SEAPOD, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment)
     self.processes.append(process)
     return process
 

@@ -1,4 +1,5 @@
 """Seapod is killed and started again: no container notices."""
+import os
 import time
 
 from harness.cluster import container_status, wait_for
@@ -52,3 +53,22 @@ def test_a_pod_deleted_meanwhile_is_removed(cluster):
   cluster.kill()
   cluster.start()
   wait_for(lambda: 'NotFound' in cluster.kubectl('get', 'pod', 'b').err, 20, 'pod b gone')
+
+
+def test_manifests_at_start(cluster):
+  """DATA_DIR/manifests/ is applied at each start; what is bad in it holds nothing else up."""
+  folder = os.path.join(cluster.data, 'manifests')
+  os.makedirs(folder)
+  with open(folder + '/a.yaml', 'w', encoding='utf-8') as file:
+    file.write('apiVersion: v1\nkind: Namespace\nmetadata: {name: made}\n---\n'
+               'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: made}\ndata: {a: "1"}\n---\n')
+  with open(folder + '/b.json', 'w', encoding='utf-8') as file:
+    file.write('{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "BAD_NAME"}}')
+  with open(folder + '/c.yml', 'w', encoding='utf-8') as file:
+    file.write('apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\ndata: {b: "2"}\n')
+  cluster.kill()
+  cluster.start()
+  got = wait_for(lambda: cluster.kubectl('get', 'cm', 'last', '-o', 'json').code == 0 and cluster.json('get', 'cm', 'last'), 10, 'the last manifest')
+  assert got['data'] == {'b': '2'}
+  assert cluster.json('-n', 'made', 'get', 'cm', 'settings')['data'] == {'a': '1'}
+  assert 'manifest not applied' in cluster.log() and 'BAD_NAME' in cluster.log()

@@ -349,6 +349,38 @@ static void observe(unsigned want) {
     observer->ops->free(observer);
 }
 
+// A runtime that never answers: its processes go, and the caller hears of it.
+static void test_hanging_create(void **state) {
+    if (!world_is_possible())
+        skip();
+    char path[128], *message;
+    write_text(world.root, "crun",
+               "#!/bin/sh\n[ \"$1\" = --version ] && exec crun --version\nexec sleep 1000\n");
+    snprintf(path, sizeof path, "%s/crun", world.root);
+    assert_int_equal(chmod(path, 0755), 0);
+    world.runtime->ops->free(world.runtime);
+    CrunConfig config = {.loop = world.loop,
+                         .state_directory = world.state,
+                         .run_directory = world.run,
+                         .crun = path,
+                         .pause = getenv("SEAPOD_PAUSE"),
+                         .create_timeout_ns = SECOND};
+    assert_int_equal(runtime_crun_new(&config, &world.runtime, &message), 0);
+    world.runtime->ops->recover(world.runtime, on_done, NULL);
+    await();
+    Str sandbox = run_sandbox(), argv[3];
+    ContainerSpec spec = shell_spec(sandbox, "true", argv);
+    world.runtime->ops->create_container(world.runtime, &spec, on_container, NULL);
+    await();
+    assert_int_equal(world.error, -ETIMEDOUT);
+    assert_true(str_eq(world.message, STR("crun create was not done after 1 s")));
+    remove_sandbox(sandbox);
+    assert_string_equal(shell("pgrep -f 'sleep 1000$' | wc -l"), "0\n");
+    world.runtime->ops->free(world.runtime);
+    unlink(path);
+    new_runtime();
+}
+
 static void test_recover(void **state) {
     Str sandbox = run_sandbox();
     pid_t infra = world.sandbox.pid;
@@ -501,25 +533,16 @@ int main(void) {
     if (!world_is_possible())
         return 77;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sandbox),
-        cmocka_unit_test(test_namespaces_and_log),
-        cmocka_unit_test(test_user_and_files),
-        cmocka_unit_test(test_seccomp_and_capabilities),
-        cmocka_unit_test(test_many_layers),
-        cmocka_unit_test(test_log_rotation),
-        cmocka_unit_test(test_bad_commands),
-        cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_shared_process_namespace),
-        cmocka_unit_test(test_infra_death),
-        cmocka_unit_test(test_conmon_death),
-        cmocka_unit_test(test_recover),
-        cmocka_unit_test(test_recover_created),
-        cmocka_unit_test(test_start_that_fails),
-        cmocka_unit_test(test_reboot),
-        cmocka_unit_test(test_timings),
-        cmocka_unit_test(test_nothing_left),
-        cmocka_unit_test(test_cleanup_of_running),
+        cmocka_unit_test(test_sandbox),         cmocka_unit_test(test_namespaces_and_log),
+        cmocka_unit_test(test_user_and_files),  cmocka_unit_test(test_seccomp_and_capabilities),
+        cmocka_unit_test(test_many_layers),     cmocka_unit_test(test_log_rotation),
+        cmocka_unit_test(test_bad_commands),    cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_out_of_memory),   cmocka_unit_test(test_shared_process_namespace),
+        cmocka_unit_test(test_infra_death),     cmocka_unit_test(test_conmon_death),
+        cmocka_unit_test(test_hanging_create),  cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover_created), cmocka_unit_test(test_start_that_fails),
+        cmocka_unit_test(test_reboot),          cmocka_unit_test(test_timings),
+        cmocka_unit_test(test_nothing_left),    cmocka_unit_test(test_cleanup_of_running),
     };
     return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }

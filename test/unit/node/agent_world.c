@@ -44,6 +44,10 @@ static void on_stopped(void *user) {
     ((Fixture *)user)->stopped = true;
 }
 
+static void measure(void *user, HostUsage *ret) {
+    *ret = ((Fixture *)user)->host;
+}
+
 void world_start_agent(Fixture *f) {
     Loop *loop = f->api->loop;
     static const Str groups[] = {{"system:nodes", 12}};
@@ -67,6 +71,8 @@ void world_start_agent(Fixture *f) {
                          .log_directory = arena_printf(f->api->arena, "%s/log", f->directory),
                          .cgroup_parent = str_from(f->cgroup),
                          .manifests = arena_printf(f->api->arena, "%s/manifests", f->directory),
+                         .measure = measure,
+                         .measure_user = f,
                          .cluster_domain = STR("cluster.local")};
     assert_int_equal(node_new(&config, on_ready, f, &f->agent), 0);
     harness_run(f->api, NSEC_PER_SEC);
@@ -96,6 +102,14 @@ int world_setup(void **state) {
     snprintf(f->cgroup, sizeof f->cgroup, "/seapod-agent-%d", getpid());
     put_image(f);
     world_put_file(f, "manifests/.keep", "");
+    f->host = (HostUsage){.memory_capacity = 8LL << 30,
+                          .memory_available = 4LL << 30,
+                          .disk_capacity = 100LL << 30,
+                          .disk_available = 50LL << 30,
+                          .inodes = 1000000,
+                          .inodes_free = 900000,
+                          .pids_max = 32768,
+                          .pids = 100};
     f->api = harness_new();
     assert_status(call(f->api, "POST", "/api/v1/namespaces/default/serviceaccounts",
                        "{\"metadata\":{\"name\":\"default\"}}"),

@@ -21,6 +21,7 @@ typedef struct Fixture {
     NodeAgent *agent;
     char directory[64], cgroup[64];
     bool ready, stopped;
+    HostUsage host; // what the agent takes for the machine's; at first there is plenty
 } Fixture;
 
 int world_setup(void **state);    // needs root; without, each test skips itself by world_of()

@@ -100,6 +100,10 @@ static void test_objects(void **state) {
     assert_int_equal(number_at(made, "metadata.generation"), 1);
     assert_null(value_at(made->json, "spec.random"));
     assert_int_equal(number_at(made, "spec.any.deep.er"), 1);
+    Answer *free = create(h, "free", "{\"any\":{\"list\":[1,{\"x\":null}],\"n\":null}}");
+    assert_status(free, 201);
+    free = call(h, "GET", TABS "/free", NULL);
+    assert_non_null(strstr(free->body.ptr, "{\"list\":[1,{\"x\":null}],\"n\":null}"));
     assert_non_null(memmem(made->warnings.ptr, made->warnings.len, "spec.random", 11));
 }
 

@@ -113,6 +113,41 @@ static bool is_kind(const ApiRequest *request, const char *kind) {
     return str_eq(request->served->resource->kind, str_from(kind));
 }
 
+// A field selector of a review, given as text or in parts. NULL when there is none, or none that can
+// be read: then the answer is that of a request without one.
+static const FieldSelector *reviewed_fields(Arena *arena, const Value *of) {
+    const Value *selector = value_get(of, STR("fieldSelector"));
+    FieldSelector *fields = arena_new_of(arena, FieldSelector);
+    Str raw = value_string_at(selector, "rawSelector"), message;
+    if (raw.len)
+        return field_selector_parse(arena, raw, fields, &message) == 0 ? fields : NULL;
+    const Value *parts = value_get(selector, STR("requirements"));
+    size_t n = parts && parts->kind == VALUE_ARRAY ? parts->n : 0;
+    fields->terms = arena_array_of(arena, FieldTerm, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const Value *part = parts->items[i], *values = value_get(part, STR("values"));
+        Str operator_ = or_empty(value_string_at(part, "operator"));
+        bool equal = str_eq(operator_, STR("In"));
+        if ((!equal && !str_eq(operator_, STR("NotIn"))) || !values || values->n != 1 ||
+            values->items[0]->kind != VALUE_STRING)
+            continue; // what can't be said in one term limits nothing here
+        fields->terms[fields->n++] = (FieldTerm){or_empty(value_string_at(part, "key")),
+                                                 values->items[0]->string, equal};
+    }
+    return fields->n ? fields : NULL;
+}
+
+static const UserExtra *read_extra(Arena *arena, const Value *extra, size_t *ret_n) {
+    size_t n = extra && extra->kind == VALUE_OBJECT ? extra->n : 0;
+    UserExtra *list = arena_array_of(arena, UserExtra, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        list[i].key = extra->members[i].key;
+        list[i].n = read_strings(arena, extra->members[i].value, &list[i].values);
+    }
+    *ret_n = n;
+    return list;
+}
+
 static const User *reviewed_user(ApiRequest *request, const Value *spec) {
     if (is_kind(request, "SelfSubjectAccessReview"))
         return request->user;
@@ -121,6 +156,7 @@ static const User *reviewed_user(ApiRequest *request, const Value *spec) {
     user->name = or_empty(value_string_at(spec, "user"));
     user->uid = or_empty(value_string_at(spec, "uid"));
     user->n_groups = read_strings(arena, value_get(spec, STR("groups")), &user->groups);
+    user->extra = read_extra(arena, value_get(spec, STR("extra")), &user->n_extra);
     return user;
 }
 
@@ -177,6 +213,7 @@ void access_review_create(ApiRequest *request) {
         .subresource = or_empty(value_string_at(of, "subresource")),
         .namespace_ = or_empty(value_string_at(of, "namespace")),
         .name = or_empty(value_string_at(of, "name")),
+        .fields = of ? reviewed_fields(arena, of) : NULL,
         .path = or_empty(value_string_at(of_path, "path")),
     };
     Str reason = STR("");

@@ -4,6 +4,7 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 
 #include "api/request.h"
+#include "schema/selector.h"
 
 typedef struct Authorizer Authorizer;
 
@@ -12,7 +13,8 @@ typedef struct Attributes {
     bool is_resource;
     Str verb;
     Str group, version, resource, subresource, namespace_, name; // of a resource request
-    Str path;                                                    // else
+    const FieldSelector *fields; // of a list, watch or deletecollection; NULL: none
+    Str path;                    // of any other request
 } Attributes;
 Attributes attributes_of(const ApiRequest *request);
 

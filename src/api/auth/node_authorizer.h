@@ -1,9 +1,13 @@
 #pragma once
-// The part of upstream's Node authorizer that roles can't say: a node reads secrets, config maps
-// and claims only where a pod that is bound to it refers to them.
+// The part of upstream's Node authorizer that roles can't say: of many kinds a node sees and touches
+// only what has to do with it. https://kubernetes.io/docs/reference/access-authn-authz/node/
 
 #include "api/auth/authz.h"
+#include "api/auth/node_graph.h"
 
-// Whether this is such a read, by a node: then the role is not enough.
-bool node_must_refer(const Attributes *attributes);
-bool node_may_read(struct Api *api, const Attributes *attributes, Str *ret_reason);
+// A node asks for what the role system:node allows. False with *ret_reason (in `arena`) when it is
+// none of its business.
+bool node_authorize(const Api *api, const NodeGraph *graph, Arena *arena,
+                    const Attributes *attributes, Str *ret_reason);
+// What the role leaves out, and node_authorize() alone decides: a node's own ResourceSlices.
+bool node_beyond_role(const Attributes *attributes);

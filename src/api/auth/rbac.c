@@ -39,6 +39,7 @@ struct Authorizer {
     Map *roles;          // "name" of a cluster role, "namespace/name" of a role
     Map *bindings;       // likewise
     Map *subjects;       // -> Bindings
+    NodeGraph *nodes;
     uint64_t generation; // of the cluster roles
 };
 
@@ -232,6 +233,7 @@ Authorizer *authorizer_new(Api *api) {
     self->roles = map_new();
     self->bindings = map_new();
     self->subjects = map_new();
+    self->nodes = node_graph_new(api);
     static const struct {
         const char *cache;
         CacheListener listener;
@@ -267,6 +269,7 @@ void authorizer_free(Authorizer *self) {
     map_free(self->roles);
     map_free(self->bindings);
     map_free(self->subjects);
+    node_graph_free(self->nodes);
     free(self);
 }
 
@@ -351,10 +354,14 @@ static bool visit_subject(Visit *visit, Str key) {
     return true;
 }
 
+static bool is_node(const User *user) {
+    return user_in_group(user, STR("system:nodes")) &&
+           str_starts_with(user->name, STR("system:node:"));
+}
+
 // Nodes hold the role system:node by being nodes (upstream's Node authorizer grants it).
 static bool visit_node(Visit *visit, const User *user) {
-    if (!user_in_group(user, STR("system:nodes")) ||
-        !str_starts_with(user->name, STR("system:node:")))
+    if (!is_node(user))
         return true;
     Role *role = map_get(visit->self->roles, STR("system:node"));
     return !role || visit_role(visit->self, role, visit->visit, visit->user, 0);
@@ -373,6 +380,19 @@ static bool visit_user(Visit *visit, const User *user) {
 
 // ---- decisions
 
+// A selector that can't be read is none here; the verb says what is wrong with it.
+static const FieldSelector *selector_of(const ApiRequest *request) {
+    static const char *const verbs[] = {"list", "watch", "deletecollection"};
+    Str text = http_query(request->http, STR("fieldSelector")), message;
+    for (size_t i = 0; text.len && i < sizeof verbs / sizeof *verbs; i++) {
+        if (!str_eq(request->info.verb, str_from(verbs[i])))
+            continue;
+        FieldSelector *fields = arena_new_of(request->arena, FieldSelector);
+        return field_selector_parse(request->arena, text, fields, &message) == 0 ? fields : NULL;
+    }
+    return NULL;
+}
+
 Attributes attributes_of(const ApiRequest *request) {
     const RequestInfo *info = &request->info;
     return (Attributes){
@@ -385,6 +405,7 @@ Attributes attributes_of(const ApiRequest *request) {
         .subresource = info->subresource,
         .namespace_ = info->namespace_,
         .name = info->name,
+        .fields = info->is_resource ? selector_of(request) : NULL,
         .path = info->path,
     };
 }
@@ -451,8 +472,9 @@ bool authorize(const Authorizer *self, Arena *arena, const Attributes *attribute
     visit_user(&decision.visit, attributes->user);
     // What a node holds by being a node ends where it must know why; other bindings of its user do
     // not.
-    if (decision.allowed && !decision.visit.at && node_must_refer(attributes))
-        return node_may_read(self->api, attributes, ret_reason);
+    if (is_node(attributes->user) &&
+        (decision.allowed ? !decision.visit.at : node_beyond_role(attributes)))
+        return node_authorize(self->api, self->nodes, arena, attributes, ret_reason);
     if (decision.allowed)
         *ret_reason = allowed_reason(&decision);
     else if (decision.missing.ptr)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "harness.h"
@@ -306,7 +307,8 @@ static void test_nodes(void **state) {
     const char *lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n1\"}}"), 201);
     assert_status(call_as(h, n1, "POST", lease, "{\"metadata\":{\"name\":\"n2\"}}"), 403);
-    assert_status(call_as(h, n1, "GET", "/api/v1/pods", NULL), 200);
+    assert_status(
+        call_as(h, n1, "GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", NULL), 200);
     assert_status(call_as(h, n1, "POST", "/api/v1/namespaces/default/configmaps",
                           "{\"metadata\":{\"name\":\"x\"}}"),
                   403);
@@ -342,8 +344,114 @@ static void test_node_references(void **state) {
     assert_status(call_as(h, n1, "GET", "/api/v1/namespaces/default/secrets/other", NULL), 403);
     HttpClient *n2 = harness_client(h, "system:node:n2", "system:nodes");
     assert_status(call_as(h, n2, "GET", secret, NULL), 403);
+    // What a pod no longer refers to, a node no longer reads.
+    assert_status(call(h, "DELETE", "/api/v1/namespaces/default/pods/p",
+                       "{\"gracePeriodSeconds\":0}"),
+                  200);
+    assert_refused(call_as(h, n1, "GET", secret, NULL), 403,
+                   "secrets \"s\" is forbidden: User \"system:node:n1\" cannot get resource "
+                   "\"secrets\" in API group \"\" in the namespace \"default\": no relationship "
+                   "found between node 'n1' and this object");
     http_client_free(n1);
     http_client_free(n2);
+}
+
+// Claims lead to volumes, and volumes to secrets (plugin/pkg/auth/authorizer/node/graph.go).
+static void test_node_volumes(void **state) {
+    Harness *h = *state;
+    HttpClient *n1 = harness_client(h, "system:node:n1", "system:nodes");
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/serviceaccounts",
+                       "{\"metadata\":{\"name\":\"default\"}}"),
+                  201);
+    assert_status(call(h, "POST", "/api/v1/persistentvolumes",
+                       "{\"metadata\":{\"name\":\"pv\"},\"spec\":{\"capacity\":{\"storage\":"
+                       "\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],\"claimRef\":{\"namespace\":"
+                       "\"default\",\"name\":\"claim\"},\"csi\":{\"driver\":\"d\","
+                       "\"volumeHandle\":\"h\",\"nodePublishSecretRef\":{\"name\":\"key\","
+                       "\"namespace\":\"kube-system\"}}}}"),
+                  201);
+    static const char *const paths[] = {"/api/v1/namespaces/default/persistentvolumeclaims/claim",
+                                        "/api/v1/persistentvolumes/pv",
+                                        "/api/v1/namespaces/kube-system/secrets/key"};
+    for (int i = 0; i < 3; i++)
+        assert_status(call_as(h, n1, "GET", paths[i], NULL), 403);
+    assert_status(call(h, "POST", "/api/v1/namespaces/default/pods",
+                       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n1\",\"volumes\":[{"
+                       "\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"claim\"}}],"
+                       "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}"),
+                  201);
+    static const int found[] = {404, 200, 404};
+    for (int i = 0; i < 3; i++)
+        assert_status(call_as(h, n1, "GET", paths[i], NULL), found[i]);
+    assert_status(call_as(h, n1, "GET", "/api/v1/persistentvolumes", NULL), 403);
+    // A token of the pod's service account; NodeRestriction wants it bound to the pod.
+    assert_status(call_as(h, n1, "POST", "/api/v1/namespaces/default/serviceaccounts/other/token",
+                          "{}"),
+                  403);
+    assert_status(
+        call_as(h, n1, "GET", "/api/v1/namespaces/default/serviceaccounts/default", NULL), 200);
+    assert_status(call(h, "DELETE", "/api/v1/persistentvolumes/pv", NULL), 200);
+    assert_status(call_as(h, n1, "GET", paths[2], NULL), 403);
+    http_client_free(n1);
+}
+
+// What a node asks for, and how it is refused (node_authorizer.go, KEP-4601).
+static void test_node_limits(void **state) {
+    Harness *h = *state;
+    HttpClient *n1 = harness_client(h, "system:node:n1", "system:nodes");
+    assert_status(call_as(h, n1, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n1\"}}"), 201);
+    assert_status(call(h, "POST", "/api/v1/nodes", "{\"metadata\":{\"name\":\"n2\"}}"), 201);
+    static const struct {
+        const char *target, *why; // NULL: allowed
+    } cases[] = {
+        {"/api/v1/pods", "can only list/watch pods with spec.nodeName field selector"},
+        {"/api/v1/pods?fieldSelector=spec.nodeName%3Dn2",
+         "can only list/watch pods with spec.nodeName field selector"},
+        {"/api/v1/pods?fieldSelector=spec.nodeName%3Dn1", NULL},
+        {"/api/v1/namespaces/default/pods/p",
+         "no relationship found between node 'n1' and this object"},
+        {"/api/v1/nodes/n1", NULL},
+        {"/api/v1/nodes/n2", "node 'n1' cannot read 'n2', only its own Node object"},
+        {"/api/v1/nodes", "node 'n1' cannot read all nodes, only its own Node object"},
+        {"/api/v1/nodes?fieldSelector=metadata.name%3Dn1", NULL},
+        {"/api/v1/services", NULL},
+        {"/api/v1/namespaces/default/secrets", "No Object name found"},
+        {"/apis/coordination.k8s.io/v1/namespaces/default/leases/n1",
+         "can only access leases in the \"kube-node-lease\" system namespace"},
+        {"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2",
+         "can only access node lease with the same name as the requesting node"},
+        {"/apis/storage.k8s.io/v1/csinodes/n2",
+         "can only access CSINode with the same name as the requesting node"},
+        {"/apis/resource.k8s.io/v1/resourceslices",
+         "can only list/watch/deletecollection resourceslices with nodeName field selector"},
+        {"/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn1", NULL},
+        {"/apis/storage.k8s.io/v1/volumeattachments/a",
+         "no relationship found between node 'n1' and this object"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Answer *answer = call_as(h, n1, "GET", cases[i].target, NULL);
+        if (answer->status != (cases[i].why ? 403 : 200) ||
+            (cases[i].why && !strstr(text_at(answer, "message"), cases[i].why)))
+            fail_msg("%s: %d %s", cases[i].target, answer->status, text_at(answer, "message"));
+    }
+    // A review asks about a selector, too.
+    static const char *const selectors[] = {
+        "\"fieldSelector\":{\"rawSelector\":\"spec.nodeName=n1\"}",
+        "\"fieldSelector\":{\"requirements\":[{\"key\":\"spec.nodeName\",\"operator\":\"In\","
+        "\"values\":[\"n1\"]}]}",
+        "\"fieldSelector\":{\"rawSelector\":\"spec.nodeName=n2\"}", "\"group\":\"\""};
+    for (int i = 0; i < 4; i++) {
+        char body[400];
+        snprintf(body, sizeof body,
+                 "{\"spec\":{\"user\":\"system:node:n1\",\"groups\":[\"system:nodes\"],"
+                 "\"resourceAttributes\":{\"verb\":\"list\",\"resource\":\"pods\",%s}}}",
+                 selectors[i]);
+        Answer *answer =
+            call(h, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body);
+        assert_status(answer, 201);
+        assert_int_equal(value_bool_at(answer->json, "status.allowed", false), i < 2);
+    }
+    http_client_free(n1);
 }
 
 // Nobody but an administrator may have more than 200 writes under way at once.
@@ -391,6 +499,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bound_token, setup, teardown),
         cmocka_unit_test_setup_teardown(test_access_reviews, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node_volumes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_node_references, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_requests, setup, teardown),
     };

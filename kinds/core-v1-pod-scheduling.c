@@ -68,14 +68,19 @@ static void check_weight(FieldErrors *errors, const Value *term, const Path *pat
         field_invalid_int(errors, AT(path, "weight"), weight, "must be in the range 1-100");
 }
 
+void node_selector_validate(FieldErrors *errors, const Value *selector, const Path *path) {
+    const Value *terms = GET(selector, "nodeSelectorTerms");
+    const Path *at = AT(path, "nodeSelectorTerms");
+    if (!list_count(terms))
+        field_required(errors, at, "must have at least one node selector term");
+    for (uint32_t i = 0; i < list_count(terms); i++)
+        check_node_term(errors, terms->items[i], false, PATH_INDEX(at, i));
+}
+
 static void check_node_affinity(FieldErrors *errors, const Value *affinity, const Path *path) {
     const Value *required = GET(affinity, REQUIRED), *preferred = GET(affinity, PREFERRED);
-    const Value *terms = GET(required, "nodeSelectorTerms");
-    const Path *terms_path = AT(AT(path, REQUIRED), "nodeSelectorTerms");
-    if (required && !list_count(terms))
-        field_required(errors, terms_path, "must have at least one node selector term");
-    for (uint32_t i = 0; i < list_count(terms); i++)
-        check_node_term(errors, terms->items[i], false, PATH_INDEX(terms_path, i));
+    if (required)
+        node_selector_validate(errors, required, AT(path, REQUIRED));
     for (uint32_t i = 0; i < list_count(preferred); i++) {
         const Path *at = PATH_INDEX(AT(path, PREFERRED), i);
         check_weight(errors, preferred->items[i], at);
@@ -188,6 +193,11 @@ static void check_toleration(FieldErrors *errors, const Value *toleration, const
         field_not_supported(errors, AT(path, "effect"), effect, effects, 3);
 }
 
+void tolerations_validate(FieldErrors *errors, const Value *tolerations, const Path *path) {
+    for (uint32_t i = 0; i < list_count(tolerations); i++)
+        check_toleration(errors, tolerations->items[i], PATH_INDEX(path, i));
+}
+
 // ---- spreading
 
 static void check_constraint(FieldErrors *errors, const Value *constraint, const Path *path) {
@@ -250,8 +260,5 @@ void pod_validate_scheduling(FieldErrors *errors, const PodScope *scope) {
     check_gates(errors, GET(spec, "schedulingGates"), AT(scope->path, "schedulingGates"));
     check_spread(errors, GET(spec, "topologySpreadConstraints"),
                  AT(scope->path, "topologySpreadConstraints"));
-    const Value *tolerations = GET(spec, "tolerations");
-    for (uint32_t i = 0; i < list_count(tolerations); i++)
-        check_toleration(errors, tolerations->items[i],
-                         PATH_INDEX(AT(scope->path, "tolerations"), i));
+    tolerations_validate(errors, GET(spec, "tolerations"), AT(scope->path, "tolerations"));
 }

@@ -9,7 +9,7 @@
 #include "kinds/rules.h"
 
 // Finer than thousandths is rounded up. Only quantities that end so need to be looked at.
-static void round_list(Arena *arena, Value *list) {
+void resource_round_list(Arena *arena, Value *list) {
     for (uint32_t i = 0; i < map_count_of(list); i++) {
         Str text = tree_string(list->members[i].value);
         Quantity quantity;
@@ -23,21 +23,21 @@ static void round_list(Arena *arena, Value *list) {
 }
 
 static void default_resources(Arena *arena, Value *resources) {
-    round_list(arena, GET(resources, "limits"));
-    round_list(arena, GET(resources, "requests"));
+    resource_round_list(arena, GET(resources, "limits"));
+    resource_round_list(arena, GET(resources, "requests"));
 }
 const TypeRules resource_requirements_rules = {.default_fn = default_resources};
 
 void pod_spec_default(Arena *arena, Value *spec) {
     pod_mirror_service_account(arena, spec);
-    round_list(arena, GET(spec, "overhead"));
+    resource_round_list(arena, GET(spec, "overhead"));
 }
 
 // ---- names
 
 typedef void CheckName(FieldErrors *errors, Str name, const Path *path);
 
-static bool check_name(FieldErrors *errors, Str name, const Path *path) {
+bool resource_check_name(FieldErrors *errors, Str name, const Path *path) {
     if (!schema_check_format(errors, path, FORMAT_LABEL_KEY, name))
         return false;
     if (str_find(name, '/') >= 0 || resource_is_standard(name))
@@ -49,7 +49,7 @@ static bool check_name(FieldErrors *errors, Str name, const Path *path) {
 void container_validate_resource_name(FieldErrors *errors, Str name, const Path *path) {
     if (str_eq(name, STR("cpu")) || str_eq(name, STR("memory")))
         return;
-    check_name(errors, name, path);
+    resource_check_name(errors, name, path);
     if (str_find(name, '/') < 0) {
         if (!str_eq(name, STR("ephemeral-storage")) && !resource_is_hugepages(name))
             field_invalid(errors, path, name, "must be a standard resource for containers");
@@ -60,7 +60,7 @@ void container_validate_resource_name(FieldErrors *errors, Str name, const Path 
 
 static void check_pod_name(FieldErrors *errors, Str name, const Path *path) {
     static const Str supported[] = {{"cpu", 3}, {"hugepages-", 10}, {"memory", 6}};
-    if (check_name(errors, name, path) && !resource_is_pod_level(name))
+    if (resource_check_name(errors, name, path) && !resource_is_pod_level(name))
         field_not_supported(errors, path, name, supported, 3);
 }
 
@@ -229,11 +229,14 @@ void container_validate_resources(FieldErrors *errors, const PodScope *scope,
         check_claim_names(errors, scope, GET(resources, "claims"), AT(at, "claims"));
 }
 
+void resource_validate_overhead(FieldErrors *errors, const Value *overhead, const Path *path) {
+    check_requirements(errors, overhead, NULL, container_validate_resource_name, path);
+}
+
 void pod_validate_overhead(FieldErrors *errors, const PodScope *scope) {
     const Value *overhead = GET(scope->spec, "overhead");
     if (overhead)
-        check_requirements(errors, overhead, NULL, container_validate_resource_name,
-                           AT(scope->path, "overhead"));
+        resource_validate_overhead(errors, overhead, AT(scope->path, "overhead"));
 }
 
 static void check_claim_source(FieldErrors *errors, const Value *claim, const Path *path) {

@@ -128,18 +128,20 @@ static void check_downward(const Source *s) {
     check_downward_files(s->errors, GET(s->source, "items"), NULL, s->path, NULL);
 }
 
-static void check_csi(const Source *s) {
-    Str driver = GET_STR(s->source, "driver");
-    const Value *secret = GET(s->source, "nodePublishSecretRef");
-    const Path *at = AT(s->path, "driver");
-    char *lower = arena_cstr(s->errors->arena, driver);
+void csi_driver_validate(FieldErrors *errors, Str driver, const Path *path) {
+    char *lower = arena_cstr(errors->arena, driver);
     for (char *c = lower; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c |= 0x20;
     if (driver.len > 63)
-        field_too_long(s->errors, at, 63);
+        field_too_long(errors, path, 63);
     if (driver.len)
-        schema_check_format(s->errors, at, FORMAT_DNS_SUBDOMAIN, str_of(lower, driver.len));
+        schema_check_format(errors, path, FORMAT_DNS_SUBDOMAIN, str_of(lower, driver.len));
+}
+
+static void check_csi(const Source *s) {
+    const Value *secret = GET(s->source, "nodePublishSecretRef");
+    csi_driver_validate(s->errors, GET_STR(s->source, "driver"), AT(s->path, "driver"));
     if (secret && !GET_STR(secret, "name").len)
         field_required(s->errors, AT(AT(s->path, "nodePublishSecretRef"), "name"), "");
     else if (secret)
@@ -314,6 +316,12 @@ static const struct {
     {{"ephemeral", 9}, check_ephemeral},
     {{"image", 5}, NULL},
 };
+
+void volume_source_validate(FieldErrors *errors, Str name, const Value *source, const Path *path) {
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        if (str_eq(sources[i].name, name) && sources[i].check)
+            sources[i].check(&(Source){.errors = errors, .source = source, .path = path});
+}
 
 static void check_volume(FieldErrors *errors, const Value *volume, const Path *path) {
     unsigned n = 0;

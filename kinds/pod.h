@@ -96,6 +96,15 @@ void pod_validate_file_path(FieldErrors *errors, Str text, const Path *path);
 bool pod_path_has_backstep(Str text);
 void pod_validate_user_id(FieldErrors *errors, const Value *id, const Path *path);
 
+// ValidateNodeSelector: at least one term.
+void node_selector_validate(FieldErrors *errors, const Value *selector, const Path *path);
+void tolerations_validate(FieldErrors *errors, const Value *tolerations, const Path *path);
+// The name of a CSI driver that is not empty (ValidateCSIDriverName).
+void csi_driver_validate(FieldErrors *errors, Str driver, const Path *path);
+// What one source of a volume (`name` is "nfs") must obey besides the table's rules; sources of pods
+// and of persistent volumes obey the same.
+void volume_source_validate(FieldErrors *errors, Str name, const Value *source, const Path *path);
+
 // ---- pods
 
 // What differs, a line for each field, for people: "- PATH: OLD" and "+ PATH: NEW". Bounded.

@@ -4,6 +4,7 @@
 
 #include "base/quantity.h"
 #include "kinds/tree.h"
+#include "schema/check.h"
 
 typedef struct ResourceSum {
     Str name;
@@ -30,5 +31,12 @@ bool resource_is_whole(Arena *arena, Str name);
 bool resource_is_standard(Str name);
 // Of the native ones, what may be used beyond the request (IsOvercommitAllowed).
 bool resource_can_overcommit(Str name);
+// ValidateResourceName: a qualified name, and without a prefix one that is known. False when it
+// reports.
+bool resource_check_name(FieldErrors *errors, Str name, const Path *path);
+// validateOverhead, of pods and runtime classes.
+void resource_validate_overhead(FieldErrors *errors, const Value *overhead, const Path *path);
+// SetDefaults_ResourceList: finer than thousandths is rounded up. `list` may be NULL.
+void resource_round_list(Arena *arena, Value *list);
 // What a pod as a whole may ask for: cpu, memory, hugepages.
 bool resource_is_pod_level(Str name);

@@ -12,6 +12,12 @@ bool address_parse(Str text, Address *ret) {
     return inet_pton(ret->v6 ? AF_INET6 : AF_INET, copy, ret->bytes) == 1;
 }
 
+Str address_format(Arena *arena, const Address *address) {
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(address->v6 ? AF_INET6 : AF_INET, address->bytes, text, sizeof text);
+    return arena_str(arena, str_from(text));
+}
+
 bool address_is_v6(Str text) {
     Address address;
     return address_parse(text, &address) && address.v6;

@@ -10,6 +10,7 @@ typedef struct Address {
 } Address;
 
 bool address_parse(Str text, Address *ret);
+Str address_format(Arena *arena, const Address *address); // canonical (RFC 5952)
 bool address_is_v6(Str text); // false for what is no address
 
 // Each reports and returns false when the text does not fit.

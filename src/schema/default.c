@@ -18,16 +18,21 @@ static Value *parse_default(Arena *arena, Str json) {
     return value;
 }
 
+// "" and 0 of a plain field that is always written mean absent.
+static bool is_absent(const Field *field, const Value *given) {
+    if (!given || field->flags & FIELD_POINTER)
+        return !given;
+    return (given->kind == VALUE_STRING && !given->string.len) ||
+           (given->kind == VALUE_INT && !given->integer && field->flags & FIELD_ALWAYS);
+}
+
 static void default_members(Arena *arena, const Type *type, Value *object) {
     for (uint16_t i = 0; i < type->n_fields; i++) {
         const Field *field = &type->fields[i];
         if (field->flags & FIELD_INLINE)
             default_members(arena, field->type, object);
         else if (field->default_json.ptr) {
-            const Value *given = value_get(object, field->name);
-            bool empty = given && !(field->flags & FIELD_POINTER) && given->kind == VALUE_STRING &&
-                         !given->string.len;
-            if (!given || empty) // "" of a plain field that is always written means absent
+            if (is_absent(field, value_get(object, field->name)))
                 value_set(arena, object, field->name, parse_default(arena, field->default_json));
         }
     }

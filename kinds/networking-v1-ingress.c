@@ -79,7 +79,10 @@ static void check_host(FieldErrors *errors, Str host, const Path *path) {
 }
 
 static bool contains(Str text, Str part) {
-    return text.len && part.len && memmem(text.ptr, text.len, part.ptr, part.len);
+    for (size_t i = 0; i + part.len <= text.len; i++)
+        if (str_starts_with(str_slice(text, i, text.len), part))
+            return true;
+    return false;
 }
 
 static void check_path_text(FieldErrors *errors, Str text, const Path *path) {

@@ -7,6 +7,7 @@
 #include "api/subresources.h"
 
 #define STORE_NAME "etcd-0"
+#define DEPRECATED STR("v1 ComponentStatus is deprecated in v1.19+")
 
 static Value *store_status(Arena *arena) {
     Value *object = value_new_object(arena), *condition = value_new_object(arena),
@@ -23,6 +24,7 @@ static Value *store_status(Arena *arena) {
 }
 
 void component_status_get(ApiRequest *request) {
+    request_warn(request, DEPRECATED);
     if (str_eq(request->info.name, STR(STORE_NAME)))
         request_object(request, 200, request->served, store_status(request->arena));
     else
@@ -32,6 +34,7 @@ void component_status_get(ApiRequest *request) {
 void component_status_list(ApiRequest *request) {
     Arena *arena = request->arena;
     const Value *item = store_status(arena);
+    request_warn(request, DEPRECATED);
     if (request->output.kind == OUTPUT_TABLE) {
         request_object(request, 200, NULL,
                        output_table(request, arena, request->served, &item, 1, NULL, true));

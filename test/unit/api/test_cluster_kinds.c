@@ -96,6 +96,7 @@ static void test_aggregation_is_not_there_and_says_so(void **state) {
 static void test_component_statuses(void **state) {
     Answer *answer = get("/api/v1/componentstatuses");
     assert_string_equal(text_at(answer, "kind"), "ComponentStatusList");
+    assert_non_null(strstr(answer->warnings.ptr, "v1 ComponentStatus is deprecated in v1.19+"));
     assert_int_equal(value_get(answer->json, STR("items"))->n, 1);
     const Value *condition =
         value_at(get("/api/v1/componentstatuses/etcd-0")->json, "conditions")->items[0];

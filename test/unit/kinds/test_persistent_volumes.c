@@ -89,6 +89,50 @@ static void test_volumes(void **state) {
            "spec.csi: Required value: has to be specified when using volumeAttributesClassName\n"});
 }
 
+// Defaults of sources (pkg/apis/core/v1/defaults.go) and what each must have
+// (validate*PersistentVolumeSource).
+static void test_volume_sources(void **state) {
+    static const struct {
+        const char *source, *made, *without, *problems;
+    } sources[] = {
+        {"'iscsi':{'targetPortal':'p','iqn':'q'}",
+         "{'targetPortal':'p','iqn':'q','lun':0,'iscsiInterface':'default'}", "'iscsi':{}",
+         "spec.iscsi.targetPortal: Required value\nspec.iscsi.iqn: Required value\n"},
+        {"'rbd':{'monitors':['m'],'image':'i'}",
+         "{'monitors':['m'],'image':'i','pool':'rbd','user':'admin','keyring':'/etc/ceph/keyring'}",
+         "'rbd':{}", "spec.rbd.monitors: Required value\nspec.rbd.image: Required value\n"},
+        {"'scaleIO':{'gateway':'g','system':'s','secretRef':{}}",
+         "{'gateway':'g','system':'s','secretRef':{},'storageMode':'ThinProvisioned','fsType':'xfs'"
+         "}",
+         "'scaleIO':{}",
+         "spec.scaleIO.gateway: Required value\nspec.scaleIO.system: Required value\n"},
+        {"'azureFile':{'secretName':'s','shareName':'t'}", "{'secretName':'s','shareName':'t'}",
+         "'azureFile':{}",
+         "spec.azureFile.secretName: Required value\nspec.azureFile.shareName: Required value\n"},
+        {"'glusterfs':{'endpoints':'e','path':'p'}", "{'endpoints':'e','path':'p'}",
+         "'glusterfs':{}",
+         "spec.glusterfs.endpoints: Required value\nspec.glusterfs.path: Required value\n"},
+        {"'cinder':{'volumeID':'v'}", "{'volumeID':'v'}", "'cinder':{}",
+         "spec.cinder.volumeID: Required value\n"},
+        {"'cephfs':{'monitors':['m']}", "{'monitors':['m']}", "'cephfs':{}",
+         "spec.cephfs.monitors: Required value\n"},
+        {"'flexVolume':{'driver':'d'}", "{'driver':'d'}", "'flexVolume':{}",
+         "spec.flexVolume.driver: Required value\n"},
+    };
+    const Resource *volumes = kinds_resource_core_v1_persistentvolumes();
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        _arena_free_ Arena *arena = arena_new();
+        Value *made;
+        const char *json = arena_printf(arena, VOLUME("%s"), sources[i].source).ptr;
+        assert_string_equal(road_create(arena, volumes, json, &made), "");
+        const char *end = strchr(sources[i].source + 1, '\'');
+        Str name = str_of(sources[i].source + 1, (size_t)(end - sources[i].source) - 1);
+        road_assert_json(arena, value_get(value_get(made, STR("spec")), name), sources[i].made);
+        json = arena_printf(arena, VOLUME("%s"), sources[i].without).ptr;
+        assert_string_equal(road_create(arena, volumes, json, NULL), sources[i].problems);
+    }
+}
+
 static void test_volume_updates(void **state) {
     CHECK_CHANGES(
         kinds_resource_core_v1_persistentvolumes(),
@@ -204,8 +248,8 @@ static void test_claim_updates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_volume_defaults), cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_volume_updates),  cmocka_unit_test(test_claims),
-        cmocka_unit_test(test_claim_updates),
+        cmocka_unit_test(test_volume_sources),  cmocka_unit_test(test_volume_updates),
+        cmocka_unit_test(test_claims),          cmocka_unit_test(test_claim_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

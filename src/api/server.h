@@ -9,6 +9,7 @@ typedef struct Authorizer Authorizer;
 typedef struct WatchTimer WatchTimer;
 typedef struct Webhooks Webhooks;
 typedef struct ClassDefaults ClassDefaults;
+typedef struct QuotaBook QuotaBook;
 
 struct Api {
     ApiConfig config; // strings are copied into `arena`
@@ -39,6 +40,7 @@ struct Api {
     void *allocator;   // cluster IPs and node ports
     Webhooks *webhooks;            // admission's, as the next
     ClassDefaults *class_defaults; // which priority and storage class is the default
+    QuotaBook *quota_book;         // charges under way
 };
 
 bool api_is_ready(const Api *api);

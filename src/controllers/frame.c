@@ -20,6 +20,7 @@ static const struct {
     {"endpointslice-controller", endpoint_slice_controller_start},
     {"endpointslice-mirroring-controller", endpoint_slice_mirroring_controller_start},
     {"garbage-collector-controller", garbage_collector_start},
+    {"resourcequota-controller", resource_quota_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
     {"certificatesigningrequest-approving-controller", csr_approving_start},
     {"certificatesigningrequest-signing-controller", csr_signing_start},

@@ -79,6 +79,7 @@ Controller *endpoints_controller_start(Controllers *all);
 Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
 Controller *garbage_collector_start(Controllers *all);
+Controller *resource_quota_controller_start(Controllers *all);
 Controller *cluster_role_aggregation_start(Controllers *all);
 Controller *csr_approving_start(Controllers *all);
 Controller *csr_signing_start(Controllers *all);

@@ -20,6 +20,7 @@ static const AdmissionPlugin plugins[] = {
     {"MutatingAdmissionWebhook", admission_mutating_webhooks, NULL},
     {"CertificateRequester", admission_certificates_mutate, NULL}, // webhooks don't choose who asked
     {"ValidatingAdmissionWebhook", NULL, admission_validating_webhooks},
+    {"ResourceQuota", NULL, admission_resource_quota},
 };
 
 const AdmissionPlugin *admission_plugin_at(size_t index) {
@@ -165,9 +166,11 @@ ApiStatus *admission_forbidden(const Admission *admission, Str why) {
 void admission_init(Api *api) {
     webhooks_init(api);
     class_defaults_init(api);
+    quota_book_init(api);
 }
 
 void admission_free(Api *api) {
     webhooks_free(api);
     class_defaults_free(api);
+    quota_book_free(api);
 }

@@ -31,6 +31,7 @@ typedef struct Admission {
     bool again;           // the second round of mutation, after a webhook changed the object
     bool repeat;          // set by a webhook's change: there will be a second round
     void *webhooks;       // what the first round leaves to the second
+    struct Quotas *quotas; // being charged
     AdmissionRun *run;    // private
 } Admission;
 
@@ -91,9 +92,12 @@ ApiStatus *admission_certificates_validate(Admission *admission);
 ApiStatus *admission_default_tolerations(Admission *admission);
 ApiStatus *admission_mutating_webhooks(Admission *admission);
 ApiStatus *admission_validating_webhooks(Admission *admission);
+ApiStatus *admission_resource_quota(Admission *admission);
 
 // Parts of admission_init().
 void webhooks_init(struct Api *api);
 void webhooks_free(struct Api *api);
 void class_defaults_init(struct Api *api);
 void class_defaults_free(struct Api *api);
+void quota_book_init(struct Api *api);
+void quota_book_free(struct Api *api);

@@ -165,7 +165,9 @@ def test_seed_opi_version(cluster):
 
 
 def test_seed_old_group(cluster):
-  cluster.create('apiVersion: extensions/v1beta1\nkind: Replication\nmetadata:\n  name: frontend\n').fails('no matches for kind "Replication"')
+  for version in ('extensions/v1beat1', 'extensions/v1beta1'):
+    cluster.create(f'apiVersion: {version}\nkind: Replication\nmetadata:\n  name: frontend\n').fails(
+        f'no matches for kind "Replication" in version "{version}"')
 
 
 def test_seed_misplaced_value(cluster):
@@ -186,13 +188,3 @@ def test_seed_misplaced_selector(cluster):
 def test_seed_container_without_image(cluster):
   cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'noimage'}, 'spec': {'containers': [{'name': 'xtrabackup'}]}}).fails(
       'spec.containers[0].image: Required value')
-
-
-def test_seed_match_expressions_on_metadata_name(cluster):
-  """A label of that name is thinkable: the pod is accepted, and stays Pending since no node has it."""
-  pod = json.loads(json.dumps(POD))
-  pod['metadata']['name'] = 'with-node-affinity'
-  pod['spec']['affinity'] = {'nodeAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': [
-      {'matchExpressions': [{'key': 'metadata.name', 'operator': 'In', 'values': ['node-geektime']}]}]}}}
-  cluster.create(pod).ok()
-  assert cluster.pod('with-node-affinity')['status']['phase'] == 'Pending'

@@ -14,6 +14,10 @@ def prepare(cluster):
   cluster.create({'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'sample', 'labels': {'app': 'x'}}, 'data': {'a': '1'}}).ok()
   cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'waits', 'labels': {'app': 'x'}},
                   'spec': {'containers': [{'name': 'c', 'image': 'busybox'}]}}).ok()
+  for rank, name in enumerate(('third', 'second', 'first')):
+    cluster.kubectl('create', 'cm', name).ok()
+    cluster.kubectl('label', 'cm', name, f'rank={rank}').ok()
+  cluster.create({'apiVersion': 'coordination.k8s.io/v1', 'kind': 'Lease', 'metadata': {'name': 'held', 'namespace': 'kube-node-lease'}}).ok()
   cluster.create({'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'hidden'}, 'stringData': {'k': 'v'}}).ok()
   cluster.create({'apiVersion': 'v1', 'kind': 'Event', 'metadata': {'name': 'waits.1', 'namespace': 'default'},
                   'involvedObject': {'kind': 'Pod', 'name': 'waits', 'namespace': 'default', 'apiVersion': 'v1',
@@ -35,7 +39,8 @@ def outputs(run):
   assert 'kube-root-ca.crt' in run('get', 'cm', '-A') and 'sample' in run('get', 'cm', '-l', 'app=x')
   assert 'kube-root-ca.crt' not in run('get', 'cm', '-l', 'app in (x,y),app!=y')
   assert 'sample' in run('get', 'cm', '--field-selector', 'metadata.name=sample')
-  assert run('get', 'cm', '--sort-by=.metadata.name').index('kube-root-ca.crt') < run('get', 'cm', '--sort-by=.metadata.name').index('sample')
+  by_rank = run('get', 'cm', '-l', 'rank', '--sort-by=.metadata.labels.rank', '-o', 'name').split()
+  assert by_rank == ['configmap/third', 'configmap/second', 'configmap/first'], by_rank  # not the order of names
   described = run('describe', 'pod', 'waits')
   assert 'Name:' in described and 'Told' in described and 'something' in described, described
   assert 'Type:  Opaque' in run('describe', 'secret', 'hidden') and 'Data' in run('describe', 'cm', 'sample')
@@ -53,7 +58,7 @@ def outputs(run):
   assert '*.*' in run('auth', 'can-i', '--list')
   assert run('get', '--raw', '/healthz') == 'ok'
   assert 'clusterrole' in run('get', 'clusterroles', '-o', 'name') and 'admin' in run('get', 'clusterroles')
-  assert 'lease' not in run('get', 'leases', '-A', '-o', 'name') or True
+  assert run('get', 'leases', '-n', 'kube-node-lease', '-o', 'name').strip() == 'lease.coordination.k8s.io/held'
   assert 'kubernetes' in run('get', 'svc,endpoints')
 
 
@@ -67,8 +72,19 @@ def one_version(version):
     def run(*arguments):
       return cluster.kubectl(*arguments, kubectl=path).ok()
     outputs(run)
-    if version >= 27:
-      assert 'Told' in run('events') or version < 26
+    if version >= 26:  # 1.20 has no such command
+      assert 'Told' in run('events', '--for', 'pod/waits')
+    watch = cluster.popen('get', 'cm', '-w', '-o', 'name', kubectl=path, stdout=-1, text=True)
+    try:
+      seen = {watch.stdout.readline().strip() for _ in range(5)}
+      assert 'configmap/sample' in seen, seen
+      name = f'seen-by-{version}'
+      run('create', 'cm', name)
+      assert watch.stdout.readline().strip() == f'configmap/{name}'
+      run('delete', 'cm', name)
+    finally:
+      watch.terminate()
+      watch.wait(10)
   return test
 
 

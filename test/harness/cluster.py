@@ -196,8 +196,8 @@ class Cluster:
     return Result(subprocess.run(self.command(*arguments, kubectl=kubectl), input=stdin, capture_output=True, text=True,
                                  timeout=timeout, check=False))
 
-  def popen(self, *arguments, **options):
-    return subprocess.Popen(self.command(*arguments), **options)
+  def popen(self, *arguments, kubectl=None, **options):
+    return subprocess.Popen(self.command(*arguments, kubectl=kubectl), **options)
 
   def json(self, *arguments):
     return json.loads(self.kubectl(*arguments, '-o', 'json').ok())

@@ -36,11 +36,14 @@ def test_by_tag_and_short_name(cluster):
 
 
 def test_by_digest(cluster):
-  digest = container_status(cluster.pod('tag'))['imageID'].split('@')[1]
-  cluster.create(pod('digest', f'busybox@{digest}')).ok()
+  """Through the mirror, too: the name with this digest is not here yet."""
+  digest = images.push_as(cluster.registry, 'ikubernetes/myapp:v1', 'team/pinned:v1').digest
+  image = f'team/pinned@{digest}'
+  cluster.create(pod('digest', image)).ok()
   got = cluster.wait_ready('digest')
   assert got['spec']['containers'][0]['imagePullPolicy'] == 'IfNotPresent'
-  assert container_status(got)['imageID'].endswith(digest)
+  assert container_status(got)['imageID'] == f'docker.io/{image}'
+  wait_for(lambda: dict(events(cluster, 'digest'))['Pulled'].startswith(f'Successfully pulled image "{image}" in '), 5, 'the event')
 
 
 def test_not_present_is_pulled(cluster):

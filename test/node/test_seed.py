@@ -116,6 +116,18 @@ def test_14_affinity_by_field_stays_pending(cluster):
   assert message.startswith("0/1 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity]"), message
 
 
+def test_affinity_by_a_label_named_metadata_name_stays_pending(cluster):
+  """The note writes matchExpressions where matchFields is meant: valid, a label of that name is thinkable, but no node has it."""
+  pod = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'by-label'}, 'spec': {
+      'affinity': {'nodeAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': [
+          {'matchExpressions': [{'key': 'metadata.name', 'operator': 'In', 'values': [cluster.node_name]}]}]}}},
+      'containers': [{'name': 'c', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['sleep', '1000']}]}}
+  cluster.create(pod).ok()
+  pending = cluster.wait_pod('by-label', lambda p: condition(p, 'PodScheduled') == 'False', 10)
+  message = next(c['message'] for c in pending['status']['conditions'] if c['type'] == 'PodScheduled')
+  assert pending['status']['phase'] == 'Pending' and "1 node(s) didn't match Pod's node affinity/selector" in message, message
+
+
 def test_a_pod_never_moves(cluster):
   """spec.nodeName of a bound pod can't be changed: 422."""
   result = cluster.kubectl('patch', 'pod', 'pod-with-env', '-p', '{"spec":{"nodeName":"elsewhere"}}')

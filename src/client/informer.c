@@ -194,7 +194,8 @@ static void apply(Informer *informer, Bytes *bytes, bool deleted) {
         return;
     if (str_to_i64(head.resource_version, &version) != 0)
         version = 0;
-    Entry *now = entry_new(head.namespace_, head.name, head.uid, version, bytes_ref(bytes));
+    Entry *now = entry_new(head.namespace_, head.name, head.uid, version,
+                           informer->light ? bytes_ref(bytes) : object_without_managers(bytes));
     now->generation = informer->generation;
     Entry *old = map_get(informer->entries, entry_key(now));
     if (deleted || (old && old->object.resource_version == version &&
@@ -362,7 +363,7 @@ Informer *informer_new(Client *client, const Resource *resource, Str namespace_,
                        Str field_selector) {
     Informer *informer = calloc(1, sizeof *informer);
     assert(informer);
-    Arena *arena = informer->arena = arena_new();
+    Arena *arena = informer->arena = arena_new_small();
     informer->client = client;
     informer->resource = resource;
     informer->target =

@@ -1,6 +1,7 @@
 #pragma once
 // What must be known of an object of any kind: part of its metadata, read without building a tree.
 
+#include "base/bytes.h"
 #include "schema/typed.h"
 
 typedef struct HeadOwner { // metav1.OwnerReference
@@ -17,4 +18,7 @@ typedef struct ObjectHead {
 // Strings point into `json` where they need no unescaping. Returns 0, SCHEMA_E_TYPE, -EBADMSG or
 // -E2BIG.
 int object_head_read(Arena *arena, Str json, ObjectHead *ret) __attribute__((warn_unused_result));
+// A reference to the object without its metadata.managedFields, often half of it, which no actor
+// reads; updates without them keep them.
+Bytes *object_without_managers(Bytes *object);
 bool object_head_has_finalizer(const ObjectHead *head, Str finalizer);

@@ -434,7 +434,7 @@ static Exchange *exchange_new(LocalClient *client, const HttpCallSpec *spec) {
     list_init(&x->parts);
     x->handler_task = (LoopTask){.fn = on_handler_task, .user = x};
     x->caller_task = (LoopTask){.fn = on_caller_task, .user = x};
-    fill_request(&x->request, arena_new(), spec, x->origin);
+    fill_request(&x->request, arena_new_small(), spec, x->origin);
     return x;
 }
 

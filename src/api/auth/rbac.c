@@ -4,6 +4,7 @@
 #include "api/auth/node_authorizer.h"
 #include "api/auth/rules.h"
 #include "api/server.h"
+#include "base/buf.h"
 #include "base/map.h"
 #include "base/memory.h"
 
@@ -128,7 +129,13 @@ static Role *role_new(CachedObject *object) {
     if (!selectors || selectors->kind != VALUE_ARRAY || !selectors->n)
         return role;
     // Selectors point into what they are made from.
-    selectors = value_at(object_decode(arena, object), "aggregationRule.clusterRoleSelectors");
+    _buf_deinit_ Buf buf = BUF_INIT(VALUE_MAX_BYTES);
+    value_write_json(selectors, &buf);
+    Value *kept;
+    ParseError error;
+    if (value_parse_json(arena, arena_str(arena, buf_view(&buf)), NULL, &kept, &error) != 0)
+        abort(); // we wrote it
+    selectors = kept;
     role->selectors = arena_array_of(arena, Selector *, selectors->n);
     for (uint32_t i = 0; i < selectors->n; i++) {
         Str message;

@@ -12,7 +12,7 @@
 // of JSON nor anything older than AGE (upstream's DefaultEventFreshDuration).
 #define HISTORY_LEAST 64
 #define HISTORY_MOST 4096
-#define HISTORY_BYTES (1024 * 1024)
+#define HISTORY_BYTES (512 * 1024)
 #define HISTORY_AGE_NS (75 * NSEC_PER_SEC)
 // While somebody lags: enough that a burst can pass, and a bound on what one who never reads costs.
 #define LAG_MOST 16384

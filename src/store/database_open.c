@@ -27,7 +27,7 @@ static const char settings_new[] = "PRAGMA auto_vacuum = INCREMENTAL"; // while 
 static const char settings[] = "PRAGMA journal_mode = WAL;"
                                "PRAGMA synchronous = FULL;" // a commit is on disk when it returns
                                "PRAGMA journal_size_limit = 4194304;"
-                               "PRAGMA cache_size = -256;"
+                               "PRAGMA cache_size = -128;"
                                "PRAGMA cache_spill = OFF;"
                                "PRAGMA temp_store = MEMORY;";
 

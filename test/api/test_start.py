@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import tempfile
 
-from harness.cluster import SEAPOD, free_port, wait_for
+from harness.cluster import SEAPOD, free_network, free_port, wait_for
 
 SPLIT = False
 
@@ -54,6 +54,18 @@ def test_port_in_use(data):
     s.listen()
     port = s.getsockname()[1]
     one_line(start(data, '--no-node', '--secure-port', str(port)), 1, 'cannot listen', str(port), 'Address already in use')
+
+
+@in_directory
+def test_port_of_the_node_in_use(data):
+  parent = '/' + os.path.basename(data)
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    s.listen()
+    port = s.getsockname()[1]
+    one_line(start(data, '--node-api-port', str(port), '--cgroup-parent', parent, '--cluster-cidr', free_network(), '--node-ip', '127.0.0.1'),
+             1, 'node endpoint', str(port), 'Address already in use')
+  subprocess.run([SEAPOD, 'cleanup', '--yes', '--data-dir', data, '--cgroup-parent', parent], check=True)
 
 
 @in_directory

@@ -240,10 +240,8 @@ static void validate_traffic_policies(FieldErrors *errors, const Value *service)
     if (service_is_external(service) && !policy.len)
         field_required(errors, SPEC("externalTrafficPolicy"), "");
     if (service_needs_health_port(service)) {
-        if (health)
+        if (health) // else one is given out after this
             check_port_number(errors, SPEC("healthCheckNodePort"), health);
-        else
-            field_required(errors, SPEC("healthCheckNodePort"), "");
     } else if (health) {
         field_invalid_int(errors, SPEC("healthCheckNodePort"), health,
                           "may only be set when `type` is 'LoadBalancer' and "

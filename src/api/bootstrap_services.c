@@ -107,7 +107,40 @@ static void make_slice(Bootstrap *self) {
         bootstrap_send(self, "PUT", STR(SLICES_PATH "/kubernetes"), object);
 }
 
+static bool is_in_range(Arena *arena, Str address, Str cidr) {
+    struct in_addr base, one;
+    uint64_t bits;
+    Str rest = cidr;
+    if (inet_pton(AF_INET, arena_cstr(arena, str_cut(&rest, '/')), &base) != 1 ||
+        inet_pton(AF_INET, arena_cstr(arena, address), &one) != 1 || str_to_u64(rest, &bits) ||
+        bits < 1 || bits > 32)
+        return false;
+    return ((ntohl(base.s_addr) ^ ntohl(one.s_addr)) >> (32 - bits)) == 0;
+}
+
+// By this name and address tools find the cluster's DNS server. It has no endpoints: every node
+// answers at the address itself. Whoever gives it some (CoreDNS, with a selector) takes it over.
+static void make_dns_service(Bootstrap *self) {
+    static const char json[] =
+        "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kube-dns\",\"labels\":{"
+        "\"k8s-app\":\"kube-dns\",\"kubernetes.io/cluster-service\":\"true\",\"kubernetes.io/name\":"
+        "\"CoreDNS\"}},\"spec\":{\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"},{"
+        "\"name\":\"dns-tcp\",\"port\":53,\"protocol\":\"TCP\"}]}}";
+    const ApiConfig *config = &self->api->config;
+    Value *object;
+    ParseError error;
+    if (!config->service_cidr.len ||
+        !is_in_range(self->arena, config->cluster_dns, config->service_cidr) ||
+        bootstrap_existing(self, "core/services", "kube-system", "kube-dns") ||
+        value_parse_json(self->arena, str_from(json), NULL, &object, &error))
+        return;
+    value_set_str(self->arena, value_at_make(self->arena, object, "spec"), STR("clusterIP"),
+                  config->cluster_dns);
+    bootstrap_send(self, "POST", STR("/api/v1/namespaces/kube-system/services"), object);
+}
+
 void bootstrap_services(Bootstrap *self) {
+    make_dns_service(self);
     make_service(self);
     make_endpoints(self);
     make_slice(self);

@@ -10,6 +10,7 @@
 #include "api/service_families.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "kinds/service.h"
 
 #define IP_PREFIX "/registry/ranges/serviceips/"
 #define PORT_PREFIX "/registry/ranges/servicenodeports/"
@@ -132,6 +133,7 @@ typedef struct Reserve { // of one write
     void *user;
     uint32_t port_at; // the port whose number is looked for
     bool address_done;
+    bool health; // the search is for healthCheckNodePort, the last one
     // The search under way.
     bool fixed; // the client asked for this very one
     uint32_t candidate, start;
@@ -182,12 +184,29 @@ static void set_address(Reserve *reserve) {
 static void take(Reserve *reserve) {
     if (is_address_search(reserve)) {
         set_address(reserve);
+    } else if (reserve->health) {
+        value_set_int(reserve->request->arena, value_at(reserve->object, "spec"),
+                      STR("healthCheckNodePort"), reserve->candidate);
     } else {
         value_set_int(reserve->request->arena, ports_of(reserve->object)->items[reserve->port_at],
                       STR("nodePort"), reserve->candidate);
         reserve->port_at++;
     }
     go_on(reserve);
+}
+
+static ApiStatus *invalid_port(const Reserve *reserve, int64_t number, const char *detail) {
+    const Path *spec = PATH(NULL, STR("spec"));
+    FieldErrors errors = {.arena = reserve->request->arena};
+    if (reserve->health)
+        field_invalid_int(&errors, PATH(spec, STR("healthCheckNodePort")), number, detail);
+    else
+        field_invalid_int(
+            &errors,
+            PATH(PATH_INDEX(PATH(spec, STR("ports")), reserve->port_at), STR("nodePort")), number,
+            detail);
+    return status_invalid(reserve->request->arena, STR(""), STR("Service"),
+                          meta_name(reserve->object), &errors);
 }
 
 static ApiStatus *taken(const Reserve *reserve) {
@@ -199,11 +218,7 @@ static ApiStatus *taken(const Reserve *reserve) {
                        arena_printf(arena,
                                     "failed to allocate IP %.*s: provided IP is already allocated",
                                     STR_ARG(text)));
-    FieldErrors errors = {.arena = arena};
-    field_invalid_int(&errors,
-                      PATH(PATH_INDEX(PATH(spec, STR("ports")), reserve->port_at), STR("nodePort")),
-                      reserve->candidate, "provided port is already allocated");
-    return status_invalid(arena, STR(""), STR("Service"), meta_name(reserve->object), &errors);
+    return invalid_port(reserve, reserve->candidate, "provided port is already allocated");
 }
 
 // The next number to try: some at random in the upper part, then all in order. False when there is
@@ -318,31 +333,39 @@ static bool taken_before(const Reserve *reserve, int64_t number) {
     return false;
 }
 
+// One that the client asks for, or (0) any.
+static void search_port(Reserve *reserve, int64_t number) {
+    const Range range = {FIRST_PORT, LAST_PORT, dynamic_start(FIRST_PORT, LAST_PORT)};
+    if (number < 0 || number > LAST_PORT || (number && number < FIRST_PORT))
+        refuse(reserve, invalid_port(reserve, number,
+                                     "provided port is not in the valid range. The range of valid "
+                                     "ports is 30000-32767"));
+    else
+        search(reserve, range, (uint32_t)number);
+}
+
+static bool reserve_health_port(Reserve *reserve) {
+    int64_t number = value_int_at(reserve->object, "spec.healthCheckNodePort", 0);
+    if (reserve->health || !service_needs_health_port(reserve->object) ||
+        (number && has_port(reserve->old, number)))
+        return false;
+    reserve->health = true;
+    search_port(reserve, number);
+    return true;
+}
+
 static bool reserve_port(Reserve *reserve) {
     const Value *ports = ports_of(reserve->object);
-    Range range = {FIRST_PORT, LAST_PORT, dynamic_start(FIRST_PORT, LAST_PORT)};
     while (needs_ports(reserve->object) && ports && reserve->port_at < ports->n) {
         int64_t number = value_int_at(ports->items[reserve->port_at], "nodePort", 0);
         if (number && (has_port(reserve->old, number) || taken_before(reserve, number))) {
             reserve->port_at++;
             continue;
         }
-        if (number < 0 || number > LAST_PORT || (number && number < FIRST_PORT)) {
-            FieldErrors errors = {.arena = reserve->request->arena};
-            field_invalid_int(
-                &errors,
-                PATH(PATH_INDEX(PATH(PATH(NULL, STR("spec")), STR("ports")), reserve->port_at),
-                     STR("nodePort")),
-                number,
-                "provided port is not in the valid range. The range of valid ports is 30000-32767");
-            refuse(reserve, status_invalid(reserve->request->arena, STR(""), STR("Service"),
-                                           meta_name(reserve->object), &errors));
-            return true;
-        }
-        search(reserve, range, (uint32_t)number);
+        search_port(reserve, number);
         return true;
     }
-    return false;
+    return reserve_health_port(reserve);
 }
 
 static void go_on(Reserve *reserve) {
@@ -396,6 +419,9 @@ static void release_service(ApiRequest *request, const Value *gone, const Value 
         if (number && !has_port(kept, number))
             release_key(request->api, arena_printf(arena, PORT_PREFIX "%" PRId64, number));
     }
+    int64_t health = value_int_at(gone, "spec.healthCheckNodePort", 0);
+    if (health && !has_port(kept, health))
+        release_key(request->api, arena_printf(arena, PORT_PREFIX "%" PRId64, health));
 }
 
 void write_release(ApiRequest *request, const ServedResource *served, const Value *gone) {

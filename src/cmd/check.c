@@ -1,11 +1,13 @@
 // `seapod check`: what a host needs for running pods, and how to get it.
 #include <dirent.h>
 #include <errno.h>
+#include <spawn.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -139,8 +141,29 @@ static bool has_file_system(const char *name) {
     return fd >= 0;
 }
 
+static bool load_module(const char *name) {
+    const char *arguments[] = {"modprobe", "-q", name, NULL};
+    pid_t pid;
+    int status;
+    return posix_spawnp(&pid, "modprobe", NULL, NULL, (char *const *)arguments, environ) == 0 &&
+           waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+// What pods of one node say to each other crosses a bridge, and the rules of services have to see
+// it.
+static void check_bridge_filter(Check *check) {
+    static const char path[] = "/proc/sys/net/bridge";
+    if (access(path, F_OK) == 0)
+        return;
+    if (check->fix && load_module("br_netfilter") && access(path, F_OK) == 0)
+        mended(check, "kernel module br_netfilter loaded");
+    else
+        lacks(check, "bridges are not filtered (modprobe br_netfilter)");
+}
+
 static void check_kernel(Check *check) {
     Str text;
+    check_bridge_filter(check);
     if (!has_file_system("overlay"))
         lacks(check, "the kernel has no overlayfs (modprobe overlay)");
     if (cmd_read_file(check->arena, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 && text.len &&

@@ -138,17 +138,21 @@ static void on_node_ready(void *user, int error) {
 int cmd_node(int argc, char **argv) {
     Component component = {.verb = "node", .arena = arena_new(), .verbosity = 2};
     NodeOptions options;
-    Str certificate_file = STR_NONE, key_file = STR_NONE;
+    Str certificate_file = STR_NONE, key_file = STR_NONE, proxy_kubeconfig = STR_NONE;
+    NodeClients clients = {0};
     node_options_init(component.arena, &options);
     Option table[32];
     size_t n = common_table(&component, table);
     table[n++] = (Option){"tls-cert-file", OPTION_STRING, &certificate_file, "FILE",
                           "serving certificate of the node's endpoint"};
     table[n++] = (Option){"tls-key-file", OPTION_STRING, &key_file, "FILE", "its key"};
+    table[n++] = (Option){"proxy-kubeconfig", OPTION_STRING, &proxy_kubeconfig, "FILE",
+                          "as whom services are watched (default: they are not served)"};
     n += node_options_table(&options, table + n);
     options_parse(component.arena, "node",
                   "--kubeconfig FILE --tls-cert-file FILE --tls-key-file FILE [FLAGS]", table, n,
                   argc, argv, NULL);
+    node_options_finish(component.arena, &options);
     Str certificate, key, message;
     if (!certificate_file.len || !key_file.len) {
         cmd_fail("node", "--tls-cert-file and --tls-key-file are needed");
@@ -167,10 +171,16 @@ int cmd_node(int argc, char **argv) {
     int code = connect_api(&component, "seapod-node/" SEAPOD_VERSION);
     if (code)
         return code;
+    clients.node = component.client;
+    const char *proxy_path = arena_cstr(component.arena, proxy_kubeconfig);
+    if (proxy_kubeconfig.len &&
+        kubeconfig_client(component.arena, component.loop, proxy_path,
+                          STR("seapod-proxy/" SEAPOD_VERSION), &clients.proxy, NULL, &message) != 0)
+        return cmd_fail("node", "%.*s", STR_ARG(message));
     TlsContext *tls;
     if (tls_server_context(certificate, key, component.cluster_ca, false, &tls) != 0)
         return cmd_fail("node", "the serving certificate and key can't be used");
-    if (node_parts_new(component.arena, component.loop, &options, component.client, on_node_ready,
+    if (node_parts_new(component.arena, component.loop, &options, &clients, on_node_ready,
                        &component, &component.node, &message) != 0)
         return cmd_fail("node", "%.*s", STR_ARG(message));
     error = http_server_new(&(HttpServerConfig){.loop = component.loop,

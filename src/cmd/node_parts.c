@@ -4,14 +4,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "cmd/cmd.h"
+#include "cmd/node_services.h"
 #include "cmd/pod_network.h"
+#include "net/ipam.h"
 #include "net/podnet.h"
 #include "node/pressure.h"
 
 struct NodeParts {
     NodeNetwork *network; // what the node sees of podnet
+    NodeServices *services;
     Loop *loop;
     NodeAgent *agent;
     void (*stopped)(void *user);
@@ -31,7 +35,7 @@ void node_options_init(Arena *arena, NodeOptions *options) {
                              .node_ip = cmd_node_address(arena),
                              .cgroup_parent = STR(DEFAULT_CGROUP_PARENT),
                              .cluster_cidr = STR("10.42.0.0/16"),
-                             .cluster_dns = STR("10.43.0.10"),
+                             .service_cidr = STR("10.43.0.0/16"),
                              .node_api_port = 10250,
                              .image_gc_high = 85,
                              .image_gc_low = 80,
@@ -55,8 +59,12 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
          "of all pods (default " DEFAULT_CGROUP_PARENT ")"},
         {"cluster-cidr", OPTION_STRING, &o->cluster_cidr, "CIDR",
          "of pod addresses (default 10.42.0.0/16)"},
+        {"service-cidr", OPTION_STRING, &o->service_cidr, "CIDR",
+         "of cluster IPs (default 10.43.0.0/16)"},
         {"cluster-dns", OPTION_STRING, &o->cluster_dns, "IP",
-         "of the cluster's DNS server (default 10.43.0.10)"},
+         "of the cluster's DNS server (default: the tenth address of --service-cidr)"},
+        {"dns-upstream", OPTION_LIST, &o->dns_upstreams, "IP[:PORT]",
+         "asked for other names (repeatable; default: those of /etc/resolv.conf)"},
         {"registry-mirror", OPTION_LIST, &o->mirrors, "HOST=URL",
          "docker.io=http://127.0.0.1:5000 (repeatable)"},
         {"registry-config", OPTION_STRING, &o->registry_config, "FILE",
@@ -74,6 +82,15 @@ size_t node_options_table(NodeOptions *o, Option *ret) {
     };
     memcpy(ret, table, sizeof table);
     return sizeof table / sizeof *table;
+}
+
+void node_options_finish(Arena *arena, NodeOptions *o) {
+    Ipv4Range range;
+    char text[IPAM_TEXT];
+    if (o->cluster_dns.len || ipv4_range_parse(o->service_cidr, &range))
+        return; // a range that is none is told of by whoever needs it
+    ipv4_format(range.network + 10, text);
+    o->cluster_dns = arena_str(arena, str_from(text));
 }
 
 // This node's part of the cluster's range: while there is one node, the first /24.
@@ -95,6 +112,8 @@ static PodnetConfig podnet_config(Arena *arena, Loop *loop, const NodeOptions *o
                           .table = name,
                           .pod_range = pod_range(arena, options->cluster_cidr).ptr,
                           .cluster_range = arena_cstr(arena, options->cluster_cidr),
+                          .service_range = arena_cstr(arena, options->service_cidr),
+                          .dns = arena_cstr(arena, options->cluster_dns),
                           .directory = arena_printf(arena, "%.*s/network", STR_ARG(run)).ptr};
 }
 
@@ -116,7 +135,26 @@ static int fail(Arena *arena, int error, char *message, Str *ret_message) {
 // Life
 // -----------------------------------------------------------------------------------------------
 
-int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client *client,
+static void parts_free(NodeParts *parts) {
+    node_services_free(parts->services);
+    if (parts->network)
+        pod_network_free(parts->network);
+    free(parts);
+}
+
+static int make_networks(Arena *arena, NodeParts *parts, const NodeOptions *options, Client *proxy,
+                         char **ret_message) {
+    PodnetConfig network = podnet_config(arena, parts->loop, options);
+    int error = pod_network_new(&network, &parts->network, ret_message);
+    if (!error && proxy)
+        error =
+            node_services_new(arena, parts->loop, options, proxy, &parts->services, ret_message);
+    else if (!error)
+        log_warn("node", "services are not served: there is no client for the proxy");
+    return error;
+}
+
+int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, const NodeClients *clients,
                    void (*ready)(void *user, int error), void *user, NodeParts **ret,
                    Str *ret_message) {
     int error = pressure_check_thresholds(arena, options->eviction_hard, ret_message);
@@ -129,24 +167,22 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
                          arena_printf(arena, "%.*s/run", STR_ARG(options->data_dir))};
     for (size_t i = 0; i < 2 && !error; i++)
         error = cmd_make_directories(arena_cstr(arena, directories[i]), 0711);
-    PodnetConfig network = podnet_config(arena, loop, options);
     if (!error)
-        error = pod_network_new(&network, &parts->network, &message);
+        error = make_networks(arena, parts, options, clients->proxy, &message);
     if (error) {
-        free(parts);
+        parts_free(parts);
         return fail(arena, error, message, ret_message);
     }
     Runtime *runtime;
     CrunConfig crun = crun_config(arena, loop, options);
     error = runtime_crun_new(&crun, &runtime, &message);
     if (error) {
-        pod_network_free(parts->network);
-        free(parts);
+        parts_free(parts);
         return fail(arena, error, message, ret_message);
     }
     NodeConfig config = {
         .loop = loop,
-        .client = client,
+        .client = clients->node,
         .runtime = runtime,
         .network = parts->network,
         .name = options->node_name,
@@ -159,8 +195,8 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
         .n_labels = options->labels.n,
         .taints = options->taints.items,
         .n_taints = options->taints.n,
-        .cluster_domain = STR(
-            "cluster.local"), // its DNS server comes with Services: names are the host's until then
+        .cluster_dns = clients->proxy ? options->cluster_dns : STR(""),
+        .cluster_domain = STR("cluster.local"),
         .image_program = cmd_helper(arena, "seapod-image"),
         .registry_mirrors = options->mirrors.items,
         .n_registry_mirrors = options->mirrors.n,
@@ -173,8 +209,7 @@ int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client 
     error = node_new(&config, ready, user, &parts->agent);
     if (error) {
         runtime->ops->free(runtime);
-        pod_network_free(parts->network);
-        free(parts);
+        parts_free(parts);
         return fail(arena, error, NULL, ret_message);
     }
     *ret = parts;
@@ -189,8 +224,7 @@ static void on_stopped(void *user) {
     NodeParts *parts = user;
     void (*stopped)(void *) = parts->stopped;
     void *stopped_user = parts->user;
-    pod_network_free(parts->network);
-    free(parts);
+    parts_free(parts);
     stopped(stopped_user);
 }
 
@@ -208,5 +242,7 @@ int node_parts_cleanup(Arena *arena, const NodeOptions *options, Str *ret_messag
         PodnetConfig network = podnet_config(arena, NULL, options);
         error = podnet_cleanup(&network, &message);
     }
+    if (!error)
+        error = node_services_cleanup(arena, options);
     return error ? fail(arena, error, message, ret_message) : 0;
 }

@@ -6,9 +6,10 @@
 #include "node/node.h"
 
 typedef struct NodeOptions {
-    Str data_dir, node_name, node_ip, cgroup_parent, cluster_cidr, cluster_dns;
-    int64_t node_api_port;
-    OptionList labels, taints, mirrors;
+    Str data_dir, node_name, node_ip, cgroup_parent, cluster_cidr, service_cidr;
+    Str cluster_dns;                 // empty: the tenth address of service_cidr
+    int64_t node_api_port, api_port; // api_port: of an API server in this process, else 0
+    OptionList labels, taints, mirrors, dns_upstreams;
     Str registry_config, manifests, eviction_hard;
     int64_t image_gc_high, image_gc_low, image_min_age; // percent; seconds
 } NodeOptions;
@@ -17,11 +18,16 @@ typedef struct NodeOptions {
 // most 24).
 void node_options_init(Arena *arena, NodeOptions *options);
 size_t node_options_table(NodeOptions *options, Option *ret);
+void node_options_finish(Arena *arena, NodeOptions *options); // after parsing
 
 typedef struct NodeParts NodeParts;
-// Makes runtime, network and node on `loop`; `client` must be the node's own identity. Returns 0,
-// or negative errno with one line in *ret_message (arena).
-int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, Client *client,
+typedef struct NodeClients { // they must outlive the parts
+    Client *node;            // as the node itself
+    Client *proxy;           // as system:kube-proxy; NULL: services are not served here
+} NodeClients;
+// Makes runtime, network, services and node on `loop`. Returns 0, or negative errno with one line
+// in *ret_message (arena).
+int node_parts_new(Arena *arena, Loop *loop, const NodeOptions *options, const NodeClients *clients,
                    void (*ready)(void *user, int error), void *user, NodeParts **ret,
                    Str *ret_message) __attribute__((warn_unused_result));
 void node_parts_handle(void *parts, HttpRequest *request); // the node's endpoint, an HttpHandler

@@ -28,7 +28,7 @@
 
 typedef struct Options {
     NodeOptions node;
-    Str bind_address, service_cidr, write_kubeconfig, store, controllers, config;
+    Str bind_address, write_kubeconfig, store, controllers, config;
     int64_t secure_port, verbosity;
     Str token_auth_file;
     OptionList tls_sans, service_account_key_files;
@@ -45,7 +45,7 @@ typedef struct Server {
     Store *store;
     Api *api;
     HttpServer *http, *node_http;
-    Client *scheduler_client, *node_client;
+    Client *scheduler_client, *node_client, *proxy_client;
     Client *controller_clients[64];
     size_t n_controller_clients;
     HttpClient *node_http_client; // from the API server to the node of this process
@@ -79,7 +79,7 @@ static int issue_serving(Server *server, int64_t now) {
                     STR("kubernetes.default.svc.cluster.local"),
                     o->node.node_name,
                     o->node.node_ip,
-                    first_service_address(server->arena, o->service_cidr)};
+                    first_service_address(server->arena, o->node.service_cidr)};
     size_t n = 9;
     for (size_t i = 0; i < o->tls_sans.n && n < 64; i++)
         sans[n++] = o->tls_sans.items[i];
@@ -198,6 +198,7 @@ static void stop_control_plane(void *user) {
     http_server_free(server->http);
     client_free(server->scheduler_client);
     client_free(server->node_client);
+    client_free(server->proxy_client);
     for (size_t i = 0; i < server->n_controller_clients; i++)
         client_free(server->controller_clients[i]);
     loop_timer_stop(&server->age);
@@ -241,8 +242,12 @@ static bool start_node(Server *server) {
     Str user = arena_printf(server->arena, "system:node:%.*s", STR_ARG(o->node_name)), message;
     static const Str groups[] = {{"system:nodes", 12}};
     server->node_client = local_client(server, user, groups, 1, STR("seapod-node/" SEAPOD_VERSION));
-    int error = node_parts_new(server->arena, server->loop, o, server->node_client, on_node_ready,
-                               server, &server->node, &message);
+    static const Str no_groups[1];
+    server->proxy_client = local_client(server, STR("system:kube-proxy"), no_groups, 0,
+                                        STR("seapod-proxy/" SEAPOD_VERSION));
+    const NodeClients clients = {server->node_client, server->proxy_client};
+    int error = node_parts_new(server->arena, server->loop, o, &clients, on_node_ready, server,
+                               &server->node, &message);
     if (error) {
         give_up(server, "node", message);
         return false;
@@ -400,7 +405,7 @@ static int open_api(Server *server) {
                         .service_account_issuer =
                             STR("https://kubernetes.default.svc.cluster.local"),
                         .cluster_ca = server->pki.ca.certificate,
-                        .service_cidr = o->service_cidr,
+                        .service_cidr = o->node.service_cidr,
                         .cluster_dns = o->node.cluster_dns,
                         .advertise_address = advertise_address(server),
                         .advertise_port = (uint16_t)o->secure_port,
@@ -429,7 +434,6 @@ static int open_api(Server *server) {
 static void parse(Server *server, int argc, char **argv) {
     Options *o = &server->options;
     *o = (Options){.bind_address = STR("0.0.0.0"),
-                   .service_cidr = STR("10.43.0.0/16"),
                    .store = STR("sqlite"),
                    .secure_port = 6443,
                    .verbosity = 2};
@@ -443,8 +447,6 @@ static void parse(Server *server, int argc, char **argv) {
          "one more name or address in the serving certificate"},
         {"write-kubeconfig", OPTION_STRING, &o->write_kubeconfig, "FILE",
          "the administrator's (default DATA_DIR/kubeconfig)"},
-        {"service-cidr", OPTION_STRING, &o->service_cidr, "CIDR",
-         "of cluster IPs (default 10.43.0.0/16)"},
         {"store", OPTION_STRING, &o->store, "KIND", "sqlite (default) or memory"},
         {"controllers", OPTION_STRING, &o->controllers, "LIST",
          "which run: \"*\" (default), \"*,-NAME\", \"NAME,NAME\""},
@@ -458,9 +460,11 @@ static void parse(Server *server, int argc, char **argv) {
         {"v", OPTION_NUMBER, &o->verbosity, "LEVEL",
          "of the log: 0 errors, 1 warnings, 2 messages (default), 3, 4"},
     };
-    size_t n = 13;
+    size_t n = 12;
     n += node_options_table(&o->node, table + n);
     options_parse(server->arena, "server", "[FLAGS]", table, n, argc, argv, NULL);
+    o->node.api_port = o->secure_port;
+    node_options_finish(server->arena, &o->node);
     if (!o->write_kubeconfig.len)
         o->write_kubeconfig =
             arena_printf(server->arena, "%.*s/kubeconfig", STR_ARG(o->node.data_dir));

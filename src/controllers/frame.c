@@ -19,6 +19,7 @@ static const struct {
     {"endpoints-controller", endpoints_controller_start},
     {"endpointslice-controller", endpoint_slice_controller_start},
     {"endpointslice-mirroring-controller", endpoint_slice_mirroring_controller_start},
+    {"service-lb-controller", load_balancer_controller_start},
     {"garbage-collector-controller", garbage_collector_start},
     {"resourcequota-controller", resource_quota_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},

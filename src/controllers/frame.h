@@ -76,6 +76,7 @@ Controller *service_account_controller_start(Controllers *all);
 Controller *root_ca_controller_start(Controllers *all);
 Controller *node_lifecycle_controller_start(Controllers *all);
 Controller *endpoints_controller_start(Controllers *all);
+Controller *load_balancer_controller_start(Controllers *all);
 Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
 Controller *garbage_collector_start(Controllers *all);

@@ -1,13 +1,11 @@
 #include "net/firewall.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
-#include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -17,172 +15,70 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/netlink.h"
+#include "net/nft.h"
 
-#define BATCH_MAX 16384
 #define FILTER_TABLE "filter" // iptables-nft's
 
-// ---- transactions
-
-typedef struct Batch {
+static int commit(NftBatch *batch) {
     Netlink netlink;
-    char buffer[BATCH_MAX + 4096];
-    struct mnl_nlmsg_batch *batch;
-    uint32_t sequence;
-} Batch;
-
-static int batch_begin(Batch *batch) {
-    int error = netlink_open(&batch->netlink, NETLINK_NETFILTER, -1);
-    if (error)
-        return error;
-    batch->sequence = 1;
-    batch->batch = mnl_nlmsg_batch_start(batch->buffer, BATCH_MAX);
-    nftnl_batch_begin(mnl_nlmsg_batch_current(batch->batch), batch->sequence++);
-    mnl_nlmsg_batch_next(batch->batch);
-    return 0;
-}
-
-static struct nlmsghdr *batch_message(Batch *batch, uint16_t type, uint16_t flags) {
-    return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(batch->batch), type, NFPROTO_IPV4,
-                                 NLM_F_ACK | flags, batch->sequence++);
-}
-
-static void batch_next(Batch *batch) {
-    mnl_nlmsg_batch_next(batch->batch);
-}
-
-// The kernel has answered every message by the time that sending returns.
-static int batch_commit(Batch *batch) {
-    char buffer[16384];
-    nftnl_batch_end(mnl_nlmsg_batch_current(batch->batch), batch->sequence++);
-    mnl_nlmsg_batch_next(batch->batch);
-    int fd = mnl_socket_get_fd(batch->netlink.socket), result = 0;
-    if (mnl_socket_sendto(batch->netlink.socket, mnl_nlmsg_batch_head(batch->batch),
-                          mnl_nlmsg_batch_size(batch->batch)) < 0)
-        result = -errno;
-    for (;;) {
-        ssize_t n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        int left = (int)n;
-        for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; mnl_nlmsg_ok(header, left);
-             header = mnl_nlmsg_next(header, &left)) {
-            const struct nlmsgerr *answer = mnl_nlmsg_get_payload(header);
-            if (header->nlmsg_type == NLMSG_ERROR && answer->error && !result)
-                result = answer->error;
-        }
+    int error = netlink_open(&netlink, NETLINK_NETFILTER, -1);
+    if (!error) {
+        error = nft_batch_commit(batch, &netlink);
+        netlink_close(&netlink);
     }
-    mnl_nlmsg_batch_stop(batch->batch);
-    netlink_close(&batch->netlink);
-    return result;
-}
-
-// ---- expressions
-
-static void add_meta(struct nftnl_rule *rule, uint32_t key) {
-    struct nftnl_expr *e = nftnl_expr_alloc("meta");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
-    nftnl_rule_add_expr(rule, e);
-}
-
-static void add_compare(struct nftnl_rule *rule, uint32_t op, const void *data, size_t len) {
-    struct nftnl_expr *e = nftnl_expr_alloc("cmp");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
-    nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, (uint32_t)len);
-    nftnl_rule_add_expr(rule, e);
-}
-
-// "ip saddr RANGE", "ip daddr != RANGE": `offset` is 12 or 16 in the IPv4 header.
-static void add_range(struct nftnl_rule *rule, uint32_t offset, uint32_t op, Ipv4Range range) {
-    uint32_t mask = htonl(ipv4_range_mask(range)), network = htonl(range.network), zero = 0;
-    struct nftnl_expr *e = nftnl_expr_alloc("payload");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, sizeof network);
-    nftnl_rule_add_expr(rule, e);
-    e = nftnl_expr_alloc("bitwise");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_OP, NFT_BITWISE_BOOL);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof mask);
-    nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof mask);
-    nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof zero);
-    nftnl_rule_add_expr(rule, e);
-    add_compare(rule, op, &network, sizeof network);
-}
-
-static void put_rule(Batch *batch, struct nftnl_rule *rule, uint16_t flags) {
-    nftnl_rule_nlmsg_build_payload(batch_message(batch, NFT_MSG_NEWRULE, flags), rule);
-    nftnl_rule_free(rule);
-    batch_next(batch);
-}
-
-static struct nftnl_rule *new_rule(const char *table, const char *chain) {
-    struct nftnl_rule *rule = nftnl_rule_alloc();
-    nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
-    nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, table);
-    nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
-    return rule;
+    nft_batch_deinit(batch);
+    return error;
 }
 
 // ---- our table
 
-static void put_table(Batch *batch, const char *name, uint16_t type, uint16_t flags) {
-    struct nftnl_table *table = nftnl_table_alloc();
-    nftnl_table_set_u32(table, NFTNL_TABLE_FAMILY, NFPROTO_IPV4);
-    nftnl_table_set_str(table, NFTNL_TABLE_NAME, name);
-    nftnl_table_nlmsg_build_payload(batch_message(batch, type, flags), table);
-    nftnl_table_free(table);
-    batch_next(batch);
+int firewall_install(const FirewallConfig *config) {
+    static const char chain[] = "postrouting";
+    static const NftHook hook = {"nat", NF_INET_POST_ROUTING, 100}; // srcnat
+    NftBatch batch;
+    nft_batch_init(&batch);
+    nft_delete_table(&batch, config->table); // replaces it, whatever was there
+    nft_add_table(&batch, config->table);
+    nft_add_chain(&batch, config->table, chain, &hook);
+    // ip saddr PODS ip daddr != CLUSTER ip daddr != 224.0.0.0/4 masquerade
+    struct nftnl_rule *rule = nft_rule(config->table, chain);
+    nft_range(rule, NFT_IP_SOURCE, NFT_CMP_EQ, config->pods);
+    nft_range(rule, NFT_IP_DESTINATION, NFT_CMP_NEQ, config->cluster);
+    nft_range(rule, NFT_IP_DESTINATION, NFT_CMP_NEQ, (Ipv4Range){0xe0000000, 4});
+    nftnl_rule_add_expr(rule, nftnl_expr_alloc("masq"));
+    nft_add_rule(&batch, rule, false);
+    return commit(&batch);
 }
 
-int firewall_install(const FirewallConfig *config) {
-    static const char chain_name[] = "postrouting";
-    Batch batch;
-    int error = batch_begin(&batch);
+static int found_rule(const struct nlmsghdr *header, void *user) {
+    *(bool *)user = true;
+    return MNL_CB_OK;
+}
+
+int firewall_restore(const FirewallConfig *config) {
+    Netlink netlink;
+    NetlinkRequest request;
+    bool there = false;
+    int error = netlink_open(&netlink, NETLINK_NETFILTER, -1);
     if (error)
         return error;
-    // Adding what may exist, deleting it and adding it again replaces it, whatever was there.
-    put_table(&batch, config->table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-    put_table(&batch, config->table, NFT_MSG_DELTABLE, 0);
-    put_table(&batch, config->table, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-    struct nftnl_chain *chain = nftnl_chain_alloc();
-    nftnl_chain_set_u32(chain, NFTNL_CHAIN_FAMILY, NFPROTO_IPV4);
-    nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, config->table);
-    nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, chain_name);
-    nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "nat");
-    nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, NF_INET_POST_ROUTING);
-    nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, 100); // srcnat
-    nftnl_chain_nlmsg_build_payload(batch_message(&batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE), chain);
-    nftnl_chain_free(chain);
-    batch_next(&batch);
-    // ip saddr PODS ip daddr != CLUSTER ip daddr != 224.0.0.0/4 masquerade
-    struct nftnl_rule *rule = new_rule(config->table, chain_name);
-    add_range(rule, 12, NFT_CMP_EQ, config->pods);
-    add_range(rule, 16, NFT_CMP_NEQ, config->cluster);
-    add_range(rule, 16, NFT_CMP_NEQ, (Ipv4Range){0xe0000000, 4});
-    nftnl_rule_add_expr(rule, nftnl_expr_alloc("masq"));
-    put_rule(&batch, rule, NLM_F_CREATE | NLM_F_APPEND);
-    return batch_commit(&batch);
+    request.header =
+        nftnl_nlmsg_build_hdr(request.buffer, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, 0);
+    mnl_attr_put_strz(request.header, NFTA_RULE_TABLE, config->table);
+    error = netlink_talk(&netlink, &request, found_rule, &there);
+    netlink_close(&netlink);
+    return there || (error && error != -ENOENT) ? error : firewall_install(config);
 }
 
 // ---- iptables' FORWARD chain
 
 // As iptables-nft writes "-i BRIDGE -j ACCEPT", so that it can list and save it.
 static struct nftnl_rule *forward_rule(const char *chain, const char *bridge, uint32_t key) {
-    struct nftnl_rule *rule = new_rule(FILTER_TABLE, chain);
-    add_meta(rule, key);
-    add_compare(rule, NFT_CMP_EQ, bridge, strlen(bridge) + 1);
+    struct nftnl_rule *rule = nft_rule(FILTER_TABLE, chain);
+    nft_meta(rule, key, NFT_REG_1);
+    nft_compare(rule, NFT_CMP_EQ, bridge, strlen(bridge) + 1);
     nftnl_rule_add_expr(rule, nftnl_expr_alloc("counter"));
-    struct nftnl_expr *e = nftnl_expr_alloc("immediate");
-    nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, NF_ACCEPT);
-    nftnl_rule_add_expr(rule, e);
+    nft_verdict(rule, NF_ACCEPT, NULL);
     return rule;
 }
 
@@ -248,7 +144,7 @@ static int find_rules(const char *chain, const char *bridge, Found *ret) {
     nftnl_chain_free(wanted);
     error = netlink_talk(&netlink, &request, NULL, NULL);
     if (!error) {
-        struct nftnl_rule *rules = new_rule(FILTER_TABLE, chain);
+        struct nftnl_rule *rules = nft_rule(FILTER_TABLE, chain);
         request.header =
             nftnl_nlmsg_build_hdr(request.buffer, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, 0);
         nftnl_rule_nlmsg_build_payload(request.header, rules);
@@ -260,15 +156,13 @@ static int find_rules(const char *chain, const char *bridge, Found *ret) {
 }
 
 static int insert_rules(const char *chain, const char *bridge, const Found *found) {
-    Batch batch;
-    int error = batch_begin(&batch);
-    if (error)
-        return error;
-    if (!found->out) // without "append": at the head
-        put_rule(&batch, forward_rule(chain, bridge, NFT_META_OIFNAME), NLM_F_CREATE);
+    NftBatch batch;
+    nft_batch_init(&batch);
+    if (!found->out)
+        nft_add_rule(&batch, forward_rule(chain, bridge, NFT_META_OIFNAME), true);
     if (!found->in)
-        put_rule(&batch, forward_rule(chain, bridge, NFT_META_IIFNAME), NLM_F_CREATE);
-    return batch_commit(&batch);
+        nft_add_rule(&batch, forward_rule(chain, bridge, NFT_META_IIFNAME), true);
+    return commit(&batch);
 }
 
 static const char *const forward_chains[] = {"DOCKER-USER", "FORWARD"};
@@ -287,18 +181,16 @@ int firewall_open_forward(const char *bridge) {
 }
 
 static int delete_rules(const char *chain, const Found *found) {
-    Batch batch;
-    int error = batch_begin(&batch);
-    if (error)
-        return error;
+    NftBatch batch;
+    nft_batch_init(&batch);
     for (size_t i = 0; i < found->n; i++) {
-        struct nftnl_rule *rule = new_rule(FILTER_TABLE, chain);
+        struct nftnl_rule *rule = nft_rule(FILTER_TABLE, chain);
         nftnl_rule_set_u64(rule, NFTNL_RULE_HANDLE, found->handles[i]);
-        nftnl_rule_nlmsg_build_payload(batch_message(&batch, NFT_MSG_DELRULE, 0), rule);
+        nftnl_rule_nlmsg_build_payload(nft_batch_message(&batch, NFT_MSG_DELRULE, 0), rule);
         nftnl_rule_free(rule);
-        batch_next(&batch);
+        nft_batch_next(&batch);
     }
-    return batch_commit(&batch);
+    return commit(&batch);
 }
 
 int firewall_remove(const FirewallConfig *config) {
@@ -311,13 +203,10 @@ int firewall_remove(const FirewallConfig *config) {
         if (error && error != -ENOENT && !result)
             result = error;
     }
-    Batch batch;
-    int error = batch_begin(&batch);
-    if (!error) {
-        put_table(&batch, config->table, NFT_MSG_NEWTABLE, NLM_F_CREATE); // so that it exists
-        put_table(&batch, config->table, NFT_MSG_DELTABLE, 0);
-        error = batch_commit(&batch);
-    }
+    NftBatch batch;
+    nft_batch_init(&batch);
+    nft_delete_table(&batch, config->table);
+    int error = commit(&batch);
     return result ? result : error;
 }
 

@@ -10,6 +10,8 @@ typedef struct FirewallConfig {
 
 // Replaces the table in one transaction.
 int firewall_install(const FirewallConfig *config) __attribute__((warn_unused_result));
+// Does so only when somebody removed it or flushed it.
+int firewall_restore(const FirewallConfig *config) __attribute__((warn_unused_result));
 // Lets the bridge's packets through iptables' FORWARD chain, if there is one. Changes nothing when
 // that is so already.
 int firewall_open_forward(const char *bridge) __attribute__((warn_unused_result));

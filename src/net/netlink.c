@@ -189,6 +189,19 @@ int link_add_bridge(Netlink *netlink, const char *name, const uint8_t mac[6], ui
     return talk(netlink, &request);
 }
 
+int link_set_bridge_filtered(Netlink *netlink, uint32_t index) {
+    NetlinkRequest request;
+    struct ifinfomsg *message = netlink_request(&request, RTM_NEWLINK, 0, sizeof *message);
+    message->ifi_index = (int)index;
+    struct nlattr *info = mnl_attr_nest_start(request.header, IFLA_LINKINFO);
+    mnl_attr_put_strz(request.header, IFLA_INFO_KIND, "bridge");
+    struct nlattr *data = mnl_attr_nest_start(request.header, IFLA_INFO_DATA);
+    mnl_attr_put_u8(request.header, IFLA_BR_NF_CALL_IPTABLES, 1);
+    mnl_attr_nest_end(request.header, data);
+    mnl_attr_nest_end(request.header, info);
+    return talk(netlink, &request);
+}
+
 int link_add_veth(Netlink *netlink, const char *host, uint32_t bridge, const char *peer,
                   const uint8_t mac[6], int netns_fd, uint32_t mtu) {
     NetlinkRequest request;
@@ -285,6 +298,23 @@ int route_add_default(Netlink *netlink, uint32_t index, uint32_t gateway) {
     message->rtm_type = RTN_UNICAST;
     mnl_attr_put_u32(request.header, RTA_OIF, index);
     mnl_attr_put_u32(request.header, RTA_GATEWAY, htonl(gateway));
+    return talk(netlink, &request);
+}
+
+int route_add_link(Netlink *netlink, uint32_t index, uint32_t network, unsigned prefix,
+                   uint32_t source) {
+    NetlinkRequest request;
+    struct rtmsg *message =
+        netlink_request(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof *message);
+    message->rtm_family = AF_INET;
+    message->rtm_dst_len = (unsigned char)prefix;
+    message->rtm_table = RT_TABLE_MAIN;
+    message->rtm_protocol = RTPROT_BOOT;
+    message->rtm_scope = RT_SCOPE_LINK;
+    message->rtm_type = RTN_UNICAST;
+    mnl_attr_put_u32(request.header, RTA_DST, htonl(network));
+    mnl_attr_put_u32(request.header, RTA_OIF, index);
+    mnl_attr_put_u32(request.header, RTA_PREFSRC, htonl(source));
     return talk(netlink, &request);
 }
 

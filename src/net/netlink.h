@@ -54,6 +54,9 @@ int link_add_bridge(Netlink *netlink, const char *name, const uint8_t mac[6], ui
 int link_add_veth(Netlink *netlink, const char *host, uint32_t bridge, const char *peer,
                   const uint8_t mac[6], int netns_fd, uint32_t mtu)
     __attribute__((warn_unused_result));
+// Shows what crosses the bridge to the IP layer's netfilter hooks (module br_netfilter), this
+// bridge alone.
+int link_set_bridge_filtered(Netlink *netlink, uint32_t index) __attribute__((warn_unused_result));
 // Lets a bridge port send a packet back where it came from (a pod that reaches itself by a
 // service).
 int link_set_hairpin(Netlink *netlink, uint32_t index) __attribute__((warn_unused_result));
@@ -65,5 +68,9 @@ int address_each(Netlink *netlink,
                  void *user) __attribute__((warn_unused_result));
 int route_add_default(Netlink *netlink, uint32_t index, uint32_t gateway)
     __attribute__((warn_unused_result));
+// Packets to that range leave by the link, with `source` as their source. Replaces a route that is
+// there.
+int route_add_link(Netlink *netlink, uint32_t index, uint32_t network, unsigned prefix,
+                   uint32_t source) __attribute__((warn_unused_result));
 // The link of the host's default route, 0 when there is none.
 int route_default_link(Netlink *netlink, uint32_t *ret_index) __attribute__((warn_unused_result));

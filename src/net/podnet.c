@@ -13,6 +13,7 @@
 #include "net/firewall.h"
 #include "net/ipam.h"
 #include "net/podnet_link.h"
+#include "net/ruleset_watch.h"
 
 #define FORWARD_SETTLE_NS (200 * NSEC_PER_MSEC) // another firewall writes its rules one by one
 
@@ -27,6 +28,7 @@ struct Podnet {
     char gateway[IPAM_TEXT];
     int watch_fd;
     LoopFd *watch;
+    RulesetWatch *table_watch;
     LoopTimer forward_timer;
     size_t busy;   // jobs on worker threads
     bool sweeping; // the bridge: new links wait, lest they be taken for left over ones
@@ -113,6 +115,18 @@ static void load_address(void *user, Str owner, uint32_t address) {
     map_put(podnet->addresses, owner, text);
 }
 
+static int parse_services(const PodnetConfig *config, BridgeConfig *ret, char **ret_message) {
+    *ret = (BridgeConfig){0};
+    if (config->service_range &&
+        (ipv4_range_parse(str_from(config->service_range), &ret->services) ||
+         ret->services.prefix < 8 || ret->services.prefix > 30))
+        return fail(-EINVAL, ret_message, "%s is no range for services%s", config->service_range,
+                    "");
+    if (config->dns && ipv4_parse(str_from(config->dns), &ret->dns))
+        return fail(-EINVAL, ret_message, "%s is no address%s", config->dns, "");
+    return 0;
+}
+
 static int parse_ranges(const PodnetConfig *config, FirewallConfig *ret, char **ret_message) {
     *ret = (FirewallConfig){.table = config->table, .bridge = config->bridge};
     if (ipv4_range_parse(str_from(config->pod_range), &ret->pods) || ret->pods.prefix < 16 ||
@@ -130,11 +144,16 @@ static int parse_ranges(const PodnetConfig *config, FirewallConfig *ret, char **
 static int make_network(Podnet *podnet, char **ret_message) {
     char other[PODNET_LINK_NAME];
     uint32_t index;
-    const char *range =
-        arena_printf(podnet->arena, "%s/%u", podnet->gateway, podnet->bridge.range.prefix).ptr;
+    char services[IPAM_TEXT];
+    Str range = arena_printf(podnet->arena, "%s/%u", podnet->gateway, podnet->bridge.range.prefix);
+    if (podnet->bridge.services.prefix) {
+        ipv4_format(podnet->bridge.services.network, services);
+        range = arena_printf(podnet->arena, "%.*s, or that of services, %s/%u,", STR_ARG(range),
+                             services, podnet->bridge.services.prefix);
+    }
     int error = bridge_ensure(&podnet->bridge, &index, &podnet->mtu, other);
     if (error == -EADDRINUSE)
-        return fail(error, ret_message, "the pod network's %s is in use on %s", range, other);
+        return fail(error, ret_message, "the pod network's %s is in use on %s", range.ptr, other);
     if (error)
         return fail(error, ret_message, "cannot make the bridge %s: %s", podnet->bridge.name,
                     strerrordesc_np(-error));
@@ -175,6 +194,29 @@ static void on_forward_timer(void *user) {
     job_start(&forward->job);
 }
 
+typedef struct RestoreJob {
+    PodnetJob job;
+    FirewallConfig firewall;
+} RestoreJob;
+
+static void restore_work(PodnetJob *job) {
+    job->error = firewall_restore(&((RestoreJob *)job)->firewall);
+}
+
+static void restore_done(PodnetJob *job) {
+    if (job->error)
+        log_warn("net", "cannot put back the pod network's rules", "error=\"%s\"",
+                 strerrordesc_np(-job->error));
+}
+
+static void on_table_change(void *user) {
+    Podnet *podnet = user;
+    RestoreJob *restore = job_new(podnet, sizeof *restore, restore_work, restore_done);
+    restore->firewall = podnet->firewall;
+    restore->firewall.table = arena_cstr(restore->job.arena, str_from(podnet->firewall.table));
+    job_start(&restore->job);
+}
+
 static void on_ruleset_change(void *user, int events) {
     Podnet *podnet = user;
     if (firewall_watch_read(podnet->watch_fd))
@@ -182,6 +224,8 @@ static void on_ruleset_change(void *user, int events) {
 }
 
 static void watch_ruleset(Podnet *podnet) {
+    podnet->table_watch =
+        ruleset_watch_new(podnet->loop, podnet->firewall.table, 0, on_table_change, podnet);
     podnet->watch_fd = firewall_watch_open();
     if (podnet->watch_fd < 0)
         return; // then a firewall that comes later has to be told of us by its owner
@@ -192,7 +236,10 @@ static void watch_ruleset(Podnet *podnet) {
 int podnet_new(const PodnetConfig *config, Podnet **ret, char **ret_message) {
     FirewallConfig firewall;
     *ret_message = NULL;
+    BridgeConfig services;
     int error = parse_ranges(config, &firewall, ret_message);
+    if (!error)
+        error = parse_services(config, &services, ret_message);
     if (error)
         return error;
     Podnet *podnet = memory_new(Podnet);
@@ -208,6 +255,8 @@ int podnet_new(const PodnetConfig *config, Podnet **ret, char **ret_message) {
     podnet->bridge = (BridgeConfig){.name = firewall.bridge,
                                     .range = firewall.pods,
                                     .gateway = firewall.pods.network + 1,
+                                    .services = services.services,
+                                    .dns = services.dns,
                                     .mtu = (uint32_t)config->mtu};
     ipv4_format(podnet->bridge.gateway, podnet->gateway);
     error = ipam_new(firewall.pods, config->directory, &podnet->ipam);
@@ -230,6 +279,7 @@ int podnet_new(const PodnetConfig *config, Podnet **ret, char **ret_message) {
 void podnet_free(Podnet *podnet) {
     loop_timer_stop(&podnet->forward_timer);
     loop_fd_free(podnet->watch);
+    ruleset_watch_free(podnet->table_watch);
     if (podnet->watch_fd >= 0)
         close(podnet->watch_fd);
     PodnetJob *job;

@@ -9,7 +9,8 @@
 // every base chain has to accept. So for as long as "ip filter FORWARD" exists (iptables-nft's),
 // two rules for our bridge stand at the head of its DOCKER-USER chain, or else of FORWARD itself,
 // in the very form in which iptables writes and lists them. A watch on nftables puts them back when
-// that firewall comes later or starts anew. Not covered: iptables-legacy, firewalld's own table.
+// that firewall comes later or starts anew, and our own table when somebody flushed it. Not
+// covered: iptables-legacy, firewalld's own table.
 //
 // ip_forward is switched on and left on.
 
@@ -24,6 +25,8 @@ typedef struct PodnetConfig {
     const char *table;         // of nftables
     const char *pod_range;     // of this node: "10.42.0.0/24", prefix 16 to 30
     const char *cluster_range; // what is not masqueraded: "10.42.0.0/16"
+    const char *service_range; // routed to the bridge for the host's own sake; NULL: none
+    const char *dns;           // the cluster DNS address, which the bridge gets too; NULL: none
     int mtu;                   // 0: that of the default route's link
     const char *directory;     // for the allocations, on a file system that a reboot may empty
 } PodnetConfig;

@@ -28,7 +28,7 @@ static void mac_of(uint32_t address, uint8_t out[6]) {
 // ---- the bridge
 
 typedef struct Conflict {
-    Ipv4Range range;
+    Ipv4Range range, services;
     uint32_t bridge, other; // numbers of links; 0: none
 } Conflict;
 
@@ -36,7 +36,9 @@ static void find_conflict(void *user, uint32_t index, uint32_t address, unsigned
     Conflict *conflict = user;
     Ipv4Range theirs = {.prefix = prefix};
     theirs.network = address & ipv4_range_mask(theirs);
-    if (index != conflict->bridge && prefix > 0 && ipv4_ranges_overlap(theirs, conflict->range))
+    bool overlaps = ipv4_ranges_overlap(theirs, conflict->range) ||
+                    (conflict->services.prefix && ipv4_ranges_overlap(theirs, conflict->services));
+    if (index != conflict->bridge && prefix > 0 && overlaps)
         conflict->other = index;
 }
 
@@ -61,7 +63,7 @@ static uint32_t default_mtu(Netlink *netlink) {
 
 static int check_conflict(Netlink *netlink, const BridgeConfig *config, uint32_t bridge,
                           char ret_other[PODNET_LINK_NAME]) {
-    Conflict conflict = {.range = config->range, .bridge = bridge};
+    Conflict conflict = {.range = config->range, .services = config->services, .bridge = bridge};
     int error = address_each(netlink, find_conflict, &conflict);
     if (error || !conflict.other)
         return error;
@@ -69,6 +71,18 @@ static int check_conflict(Netlink *netlink, const BridgeConfig *config, uint32_t
     error = link_each(netlink, 0, find_index, &by_index);
     snprintf(ret_other, PODNET_LINK_NAME, "%s", by_index.link.name);
     return error ? error : -EADDRINUSE;
+}
+
+// A host without a default route could not even begin to talk to a service. And what pods of one
+// node say to each other has to pass the rules of services, on its way back, too.
+static int ensure_services(Netlink *netlink, const BridgeConfig *config, uint32_t bridge) {
+    int error = link_set_bridge_filtered(netlink, bridge);
+    if (!error && config->services.prefix)
+        error = route_add_link(netlink, bridge, config->services.network, config->services.prefix,
+                               config->gateway);
+    if (!error && config->dns)
+        error = address_add(netlink, bridge, config->dns, 32);
+    return error;
 }
 
 static int ensure_on(Netlink *netlink, const BridgeConfig *config, uint32_t *ret_index,
@@ -92,8 +106,9 @@ static int ensure_on(Netlink *netlink, const BridgeConfig *config, uint32_t *ret
     if (!error && !bridge.up)
         error = link_set_up(netlink, bridge.index);
     *ret_index = bridge.index;
-    return error ? error
-                 : address_add(netlink, bridge.index, config->gateway, config->range.prefix);
+    if (!error)
+        error = address_add(netlink, bridge.index, config->gateway, config->range.prefix);
+    return error ? error : ensure_services(netlink, config, bridge.index);
 }
 
 int bridge_ensure(const BridgeConfig *config, uint32_t *ret_index, uint32_t *ret_mtu,

@@ -13,10 +13,13 @@ typedef struct BridgeConfig {
     const char *name;
     uint32_t gateway;
     Ipv4Range range;
-    uint32_t mtu; // 0: that of the default route's link
+    Ipv4Range services; // what this host's own packets to services are routed by; prefix 0: none
+    uint32_t dns;       // one more address of the bridge; 0: none
+    uint32_t mtu;       // 0: that of the default route's link
 } BridgeConfig;
-// Makes the bridge with its address, or completes it. *ret_index is its number, *ret_mtu what pods
-// get. -EADDRINUSE with *ret_other (the link's name) when another link has an address of the range.
+// Makes the bridge with its addresses and the route to services, or completes it. *ret_index is its
+// number, *ret_mtu what pods get. -EADDRINUSE with *ret_other (the link's name) when another link
+// has an address of one of the ranges.
 int bridge_ensure(const BridgeConfig *config, uint32_t *ret_index, uint32_t *ret_mtu,
                   char ret_other[PODNET_LINK_NAME]) __attribute__((warn_unused_result));
 // Deletes it and its ports. Fine when there is none.

@@ -25,11 +25,11 @@ def free_port():
     return s.getsockname()[1]
 
 
-def free_network():
-  """A network for pods that no link of this host has: other test runs may be under way."""
+def free_network(but=''):
+  """A network for pods or services that no link of this host has: other test runs may be under way."""
   lines = subprocess.run(['ip', '-o', '-4', 'address'], capture_output=True, text=True, check=False).stdout
   taken = {int(n) for n in re.findall(r' inet 10\.(\d+)\.', lines)}
-  return f'10.{random.choice([n for n in range(50, 250) if n not in taken])}.0.0/16'
+  return f'10.{random.choice([n for n in range(50, 250) if n not in taken and f"10.{n}.0.0/16" != but])}.0.0/16'
 
 
 def kubectl_path():
@@ -74,8 +74,8 @@ def wait_for(check, seconds=30, what='condition', interval=0.05):
 
 
 class Cluster:
-  def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False, path=None):
-    self.node, self.store, self.split, self.keep = node, store, split, keep
+  def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False, path=None, bind='127.0.0.1'):
+    self.node, self.store, self.split, self.keep, self.bind = node, store, split, keep, bind
     self.directory = tempfile.mkdtemp(prefix='seapod-test-')
     self.marker = os.path.basename(self.directory)
     self.data = os.path.join(self.directory, 'data')
@@ -91,6 +91,7 @@ class Cluster:
       self.registry = registries.DockerRegistry()
       self.arguments += ['--registry-mirror', f'docker.io=http://127.0.0.1:{self.registry.port}']
     self.cluster_cidr = free_network()
+    self.service_cidr = free_network(self.cluster_cidr)
     self.processes = []
     self.before = inventory.take(self.marker, self.cgroup_parent, self.data)
 
@@ -100,7 +101,7 @@ class Cluster:
 
   def node_arguments(self):
     return ['--node-name', self.node_name, '--node-api-port', str(self.node_port), '--cgroup-parent', self.cgroup_parent,
-            '--cluster-cidr', self.cluster_cidr, '--node-ip', '127.0.0.1'] + self.arguments
+            '--cluster-cidr', self.cluster_cidr, '--service-cidr', self.service_cidr, '--node-ip', '127.0.0.1'] + self.arguments
 
   def spawn(self, arguments):
     with open(self.log_path, 'ab') as log:
@@ -109,7 +110,7 @@ class Cluster:
     return process
 
   def start(self):
-    arguments = ['server', *self.common(), '--bind-address', '127.0.0.1', '--secure-port', str(self.port),
+    arguments = ['server', *self.common(), '--bind-address', self.bind, '--secure-port', str(self.port),
                  '--write-kubeconfig', self.kubeconfig, '--store', self.store, *self.node_arguments()]
     if not self.node or self.split:
       arguments.append('--no-node')
@@ -129,6 +130,7 @@ class Cluster:
     actors = [('scheduler', 'system:kube-scheduler', [])]
     if self.node:
       actors.append(('node', f'system:node:{self.node_name}', ['system:nodes']))
+      actors.append(('proxy', 'system:kube-proxy', []))
     for name, user, groups in actors:
       text = subprocess.run([SEAPOD, 'kubeconfig', '--data-dir', self.data, '--user', user, '--server', url,
                              *(w for g in groups for w in ('--group', g))], capture_output=True, text=True, check=True).stdout
@@ -141,6 +143,7 @@ class Cluster:
     subprocess.run([SEAPOD, 'certificate', '--data-dir', self.data, '--out', certificate, '--san', '127.0.0.1', '--san', self.node_name],
                    check=True)
     self.spawn(['node', *self.common(), *self.node_arguments(), '--kubeconfig', os.path.join(self.directory, 'node.kubeconfig'),
+                '--proxy-kubeconfig', os.path.join(self.directory, 'proxy.kubeconfig'),
                 '--tls-cert-file', certificate + '.crt', '--tls-key-file', certificate + '.key'])
 
   def ready(self):

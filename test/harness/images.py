@@ -1,6 +1,7 @@
 """Images made from Debian packages under the names that the manifests use."""
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -18,6 +19,8 @@ RECIPES = {
                      {'usr/share/nginx/html/index.html': 'Welcome to nginx!\n'}),
     # Something that reads its environment and goes on.
     'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; exec sleep 1000000'], {}),
+    # busybox's own wget is linked statically and resolves no names; these are Debian's, with libc's resolver.
+    'tools:latest': (None, ['sh'], lambda: programs('/usr/bin/curl', '/usr/bin/getent', '/usr/bin/openssl', '/usr/bin/perl')),
 }
 _cache = {}
 
@@ -51,13 +54,25 @@ def rootfs(files):
         if parent not in made and parent not in ('usr', 'usr/share', 'etc', 'bin'):
           _add(tar, parent, mode=0o755, kind=tarfile.DIRTYPE)
           made.add(parent)
-      _add(tar, path, text.encode())
+      _add(tar, path, *(text if isinstance(text, tuple) else (text.encode(),)))
   return out.getvalue()
+
+
+def programs(*paths):
+  """This host's programs with the libraries that they are linked against, as files of an image."""
+  files = {}
+  for path in paths:
+    lines = subprocess.run(['ldd', path], capture_output=True, text=True, check=True).stdout
+    for file in (path, *re.findall(r'(/\S+) \(0x', lines)):
+      with open(file, 'rb') as source:
+        files[file.lstrip('/')] = (source.read(), 0o755)
+  return files
 
 
 def archive(name):
   if name not in _cache:
-    _cache[name] = rootfs(RECIPES[name][2])
+    files = RECIPES[name][2]
+    _cache[name] = rootfs(files() if callable(files) else files)
   return _cache[name]
 
 

@@ -95,7 +95,7 @@ def test_17_env(cluster):
   cluster.wait_ready('pod-with-env')
   out = cluster.kubectl('exec', 'pod-with-env', '--', 'env').ok()
   assert 'REDIS_HOST=db.xurick.com:6379' in out and 'LOG_LEVEL=info' in out
-  assert 'HOSTNAME=pod-with-env' in out and 'KUBERNETES_SERVICE_HOST=10.43.0.1' in out
+  assert 'HOSTNAME=pod-with-env' in out and 'KUBERNETES_SERVICE_HOST=' + cluster.service_cidr.replace('.0/16', '.1') in out
   assert 'shipping to db.xurick.com:6379 at info' in cluster.kubectl('logs', 'pod-with-env').ok()
 
 

@@ -360,6 +360,46 @@ static void test_mirrored(void **state) {
     assert_string_equal(slices(sim, "db"), "");
 }
 
+// "IP IP", what status.loadBalancer says.
+static const char *balancer(Sim *sim, const char *service) {
+    char path[256];
+    Buf out = BUF_INIT(4096);
+    snprintf(path, sizeof path, SERVICES "/%s", service);
+    Answer *answer = call(sim->api, "GET", path, NULL);
+    assert_status(answer, 200);
+    const Value *list = value_at(answer->json, "status.loadBalancer.ingress");
+    for (uint32_t i = 0; list && i < list->n; i++)
+        buf_printf(&out, "%s%.*s", i ? " " : "", STR_ARG(value_string_at(list->items[i], "ip")));
+    const char *text = arena_cstr(sim->api->arena, buf_view(&out));
+    buf_deinit(&out);
+    return text;
+}
+
+#define ADDRESS(ip)                                                                                \
+    "{\"status\":{\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"" ip "\"}]}}"
+
+static void test_load_balancer(void **state) {
+    Sim *sim = ((World *)*state)->sim;
+    sim_add_node(sim, "n2", ADDRESS("192.0.2.12"));
+    sim_patch(sim, "/api/v1/nodes/n1/status", ADDRESS("192.0.2.11"));
+    add_service(sim, "lb", WEB ",\"type\":\"LoadBalancer\"");
+    add_service(sim, "theirs",
+                WEB ",\"type\":\"LoadBalancer\",\"loadBalancerClass\":\"example.com/vip\"");
+    add_service(sim, "plain", WEB);
+    settle(sim);
+    assert_string_equal(balancer(sim, "lb"), "192.0.2.11 192.0.2.12");
+    assert_string_equal(balancer(sim, "theirs"), "");
+    assert_string_equal(balancer(sim, "plain"), "");
+    sim_patch(sim, "/api/v1/nodes/n1",
+              "{\"metadata\":{\"labels\":{\"node.kubernetes.io/"
+              "exclude-from-external-load-balancers\":\"\"}}}");
+    settle(sim);
+    assert_string_equal(balancer(sim, "lb"), "192.0.2.12");
+    sim_delete(sim, "/api/v1/nodes/n2");
+    settle(sim);
+    assert_string_equal(balancer(sim, "lb"), "");
+}
+
 // What users wrote stays; what somebody spoiled comes back.
 static void test_whose_it_is(void **state) {
     Sim *sim = ((World *)*state)->sim;
@@ -391,6 +431,7 @@ int main(void) {
         TEST(test_one_change_is_one_write),
         TEST(test_more_than_endpoints_hold),
         TEST(test_mirrored),
+        TEST(test_load_balancer),
         TEST(test_whose_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

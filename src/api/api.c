@@ -136,10 +136,12 @@ static void dispatch_resource(ApiRequest *request) {
         }
     }
     unsigned allowed = resource->verbs;
+    bool proxied = str_eq(info->subresource, STR("proxy")); // any method and Accept: not for us
+    if (proxied && str_eq(request->http->method, STR("OPTIONS")))
+        bit = VERB_GET;
     if (info->subresource.len) {
         request->subresource = resource_subresource(resource, info->subresource);
-        if (!request->subresource ||
-            (info->n_parts > 3 && !str_eq(info->subresource, STR("proxy")))) {
+        if (!request->subresource || (info->n_parts > 3 && !proxied)) {
             no_route(request, 404);
             return;
         }
@@ -167,7 +169,7 @@ static void dispatch_resource(ApiRequest *request) {
     VerbHandler own = subresource_handler(info->group, info->resource, info->subresource, bit);
     refused = negotiate_output(request->http, protobuf_has_form(request->served->resource->type),
                                &request->output);
-    if (refused)
+    if (refused && !proxied)
         request_status(request, refused);
     else
         (own ? own : handler)(request);

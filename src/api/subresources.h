@@ -16,6 +16,8 @@ void rules_review_create(ApiRequest *request); // SelfSubjectRulesReview
 void pod_log_get(ApiRequest *request);
 void pod_stream(ApiRequest *request); // exec, attach, portforward
 void node_proxy(ApiRequest *request);
+void pod_proxy(ApiRequest *request); // backend_proxy.c
+void service_proxy(ApiRequest *request);
 
 // Admission of exec and its like; `options` is the subresource's own kind (PodExecOptions), as
 // admission left it. `then` may come from inside the call; a refusal is answered.

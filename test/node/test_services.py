@@ -1,4 +1,5 @@
 """Services of every kind, reached from pods, from the host and from pods in the host's network."""
+import base64
 import collections
 import json
 import os
@@ -7,7 +8,7 @@ import subprocess
 import time
 
 from harness import inventory
-from harness.cluster import Cluster, wait_for
+from harness.cluster import ROOT, Cluster, wait_for
 
 
 
@@ -264,6 +265,55 @@ def test_killed(cluster):
 
 def strip(ruleset):
   return [line.strip() for line in ruleset.splitlines() if 'expires' not in line]
+
+
+class Admin:
+  """curl as the kubeconfig's administrator."""
+
+  def __init__(self, cluster):
+    config = cluster.json('config', 'view', '--raw')
+    self.server, user = config['clusters'][0]['cluster']['server'], config['users'][0]['user']
+    self.files = []
+    for name in ('client-certificate-data', 'client-key-data'):
+      self.files.append(os.path.join(cluster.directory, name))
+      with open(self.files[-1], 'wb', opener=lambda p, f: os.open(p, f, 0o600)) as file:
+        file.write(base64.b64decode(user[name]))
+
+  def __call__(self, path, *arguments):
+    words = ['curl', '-sSk', '-m', '5', '--cert', self.files[0], '--key', self.files[1], *arguments, self.server + path]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def test_proxied(cluster):
+  """pods/NAME/proxy and services/NAME/proxy: every form of the name, every method, links and places led through, WebSocket."""
+  need(cluster)
+  with open(os.path.join(ROOT, 'test/harness/echo.pl')) as file:
+    script = file.read()
+  cluster.create(pod('echo', {'containers': [container('tools:latest', '/usr/bin/perl', '-e', script, ports=[{'containerPort': 8080}])]},
+                     {'app': 'echo'})).ok()
+  cluster.wait_ready('echo')
+  make(cluster, service('echo', selector={'app': 'echo'}, ports=[{'name': 'web', 'port': 80, 'targetPort': 8080}]))
+  wait_for(lambda: ends(cluster, 'echo'), 5)
+  curl, base = Admin(cluster), '/api/v1/namespaces/default/'
+  for path in ('pods/echo/proxy', 'pods/echo:8080/proxy', 'pods/http:echo:8080/proxy', 'services/echo:80/proxy', 'services/echo:web/proxy',
+               'services/http:echo:web/proxy'):
+    out = curl(base + path + '/a%20b/c?d=e')
+    assert out.startswith('GET /a%20b/c?d=e auth= uri=' + base + path), (path, out)
+  for method in ('POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'):
+    assert curl(base + 'services/echo:web/proxy/x', '-X', method, '-d', 'body').startswith(method + ' /x auth='), method
+    assert curl(base + 'services/echo:web/proxy/x', '-X', method, '-d', 'body').endswith(' body'), method
+  assert 'HTTP/2 200' in curl(base + 'pods/echo/proxy/x', '-I')
+  prefix = base + 'pods/echo/proxy'
+  assert curl(prefix + '/page') == f'<p><a href="{prefix}/rewriteme">test</a> <img src=\'{prefix}/i.png\' alt=/x><a href="other">'
+  assert f'location: {prefix}/there' in curl(prefix + '/moved', '-D', '-').lower()
+  assert f'location: {prefix}/' in curl(prefix, '-D', '-', '-o', '/dev/null').lower()
+  say = subprocess.run(['curl', '-sSk', '-m', '3', '--http1.1', '--no-buffer', '--cert', curl.files[0], '--key', curl.files[1], '-H', 'Connection: Upgrade',
+                        '-H', 'Upgrade: chat', '-D', '-', curl.server + prefix + '/chat'], capture_output=True, text=True, check=False).stdout
+  assert '101 Switching Protocols' in say and 'Upgrade: chat' in say, say
+  for path, message in (('pods/nope/proxy/', 'pods "nope" not found'), ('services/echo:99/proxy/', 'no service port 99 found for service "echo"'),
+                        ('services/ftp:echo:80/proxy/', 'invalid service request "ftp:echo:80"'),
+                        ('services/kubernetes:x/proxy/', 'no endpoints available for service "kubernetes"')):
+    assert message in json.loads(curl(base + path))['message'], path
 
 
 def test_api_from_a_pod(cluster):

@@ -41,7 +41,7 @@ typedef struct Target { // "https:web:443"
 
 // apimachinery's util/net SplitSchemeNamePort.
 static bool split_target(Str id, Target *ret) {
-    Str parts[3], rest = id;
+    Str parts[3] = {STR_NONE}, rest = id;
     size_t n = 0;
     while (rest.ptr && n < 3)
         parts[n++] = str_cut(&rest, ':');

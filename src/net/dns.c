@@ -217,13 +217,12 @@ static void on_datagrams(void *user, int events) {
         if (!len)
             continue;
         out_data[answered] = (struct iovec){dns->answers[answered], len};
-        out[answered++].msg_hdr = (struct msghdr){.msg_name = &from[i],
-                                                  .msg_namelen = sizeof from[i],
-                                                  .msg_iov = &out_data[answered],
-                                                  .msg_iovlen = 1};
+        out[answered].msg_hdr = (struct msghdr){.msg_name = &from[i],
+                                                .msg_namelen = sizeof from[i],
+                                                .msg_iov = &out_data[answered],
+                                                .msg_iovlen = 1};
+        answered++;
     }
-    for (unsigned i = 0; i < answered; i++)
-        out[i].msg_hdr.msg_iov = &out_data[i];
     if (answered)
         (void)sendmmsg(dns->udp, out, answered, MSG_DONTWAIT);
 }

@@ -298,13 +298,18 @@ typedef struct Everything {
     Proxy *proxy;
     Arena *arena;
     ProxyElements all;
+    size_t capacity;
 } Everything;
 
 static void add_all(Everything *e, const ProxyElements *more) {
-    size_t old = e->all.n * sizeof *more->items, size = old + more->n * sizeof *more->items;
     if (!more->n)
         return;
-    e->all.items = arena_grow(e->arena, e->all.items, old, size);
+    if (e->all.n + more->n > e->capacity) {
+        size_t old = e->capacity * sizeof *more->items;
+        e->capacity = 2 * e->capacity + more->n;
+        e->all.items =
+            arena_grow(e->arena, e->all.items, old, e->capacity * sizeof *more->items);
+    }
     memcpy(e->all.items + e->all.n, more->items, more->n * sizeof *more->items);
     e->all.n += more->n;
 }
@@ -328,7 +333,7 @@ static void on_dumped(void *user) {
         return;
     }
     work->rebuild = !work->dump.current;
-    Everything everything = {proxy, work->arena, {0}};
+    Everything everything = {.proxy = proxy, .arena = work->arena};
     clear_hairpins(proxy);
     MapIter iter = {0};
     while (map_next(proxy->programmed, &iter)) {
@@ -415,6 +420,10 @@ static void on_foreign_change(void *user) {
     Proxy *proxy = user;
     proxy->must_compare = true;
     wake(proxy);
+}
+
+bool proxy_is_idle(const Proxy *proxy) {
+    return proxy->synced && !proxy->work && !proxy->must_compare && list_is_empty(&proxy->dirty);
 }
 
 // ---- life

@@ -25,5 +25,7 @@ typedef struct ProxyConfig {
 int proxy_new(const ProxyConfig *config, Proxy **ret, char **ret_message)
     __attribute__((warn_unused_result));
 void proxy_free(Proxy *proxy); // services go on as they are; free it before its ServiceTable
+// Nothing is under way and nothing waits: the kernel has what is wanted. For measurements.
+bool proxy_is_idle(const Proxy *proxy);
 // Removes the table. Blocking, needs no loop; fine when there is none.
 int proxy_cleanup(const char *table) __attribute__((warn_unused_result));

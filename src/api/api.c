@@ -258,6 +258,11 @@ static void keep_config(Api *api, const ApiConfig *config) {
     api->tokens = jwt_verifier_new(publics, config->n_service_account_publics, TOKENS_REMEMBERED);
 }
 
+void api_set_node_identity(Api *api, Str certificate, Str key) {
+    api->config.node_certificate = arena_str(api->arena, certificate);
+    api->config.node_key = arena_str(api->arena, key);
+}
+
 static int take_static_tokens(Api *api, Str text) {
     Str message;
     api->config.static_tokens = STR(""); // secrets: one copy is enough

@@ -41,6 +41,8 @@ typedef struct ApiConfig {
 // says no until then. -EINVAL, logged, when the static tokens are none.
 int api_new(const ApiConfig *config, void (*ready)(void *user, int error), void *user, Api **ret)
     __attribute__((warn_unused_result));
+// Another certificate to show to nodes, for connections from now on.
+void api_set_node_identity(Api *api, Str certificate, Str key);
 void api_handle(void *api, HttpRequest *request); // an HttpHandler
 // Drops what the watch caches remember of changes of long ago; they do so themselves as changes go
 // on, so this is for an idle server. True when some of the rest will be old later.

@@ -17,6 +17,7 @@
 #include "cmd/node_parts.h"
 #include "controllers/controllers.h"
 #include "http/server.h"
+#include "pki/rotation.h"
 #include "scheduler/scheduler.h"
 #include "store/store.h"
 
@@ -41,6 +42,7 @@ typedef struct Server {
     Loop *loop;
     PkiFiles pki;
     TlsContext *serving_tls;
+    PkiRotation *rotation;
     PkiPair node_identity; // what the API server shows to nodes
     Store *store;
     Api *api;
@@ -55,6 +57,7 @@ typedef struct Server {
     NodeParts *node;
     LoopTimer settle, age;
     unsigned requests; // since the heap was last trimmed
+    bool is_ready; // the kubeconfig is written
     bool stopping;
     int exit_code;
 } Server;
@@ -69,7 +72,8 @@ static Str first_service_address(Arena *arena, Str cidr) { // "10.43.0.0/16" -> 
     return dot < 0 ? base : arena_printf(arena, "%.*s.1", STR_ARG(str_slice(base, 0, (size_t)dot)));
 }
 
-static int issue_serving(Server *server, int64_t now) {
+// The serving certificate, for handshakes from now on.
+static int issue_serving(Server *server, int64_t not_before, int64_t not_after) {
     Options *o = &server->options;
     Str sans[64] = {STR("localhost"),
                     STR("127.0.0.1"),
@@ -84,29 +88,24 @@ static int issue_serving(Server *server, int64_t now) {
     for (size_t i = 0; i < o->tls_sans.n && n < 64; i++)
         sans[n++] = o->tls_sans.items[i];
     PkiPair pair;
-    Str masters = STR("system:masters");
     int error = pki_issue(server->arena, &server->pki.ca,
                           &(PkiSubject){.common_name = STR("kube-apiserver")}, PKI_SERVER, sans, n,
-                          now - CLOCK_SKEW, now + YEAR, &pair);
-    if (!error)
-        error = tls_server_context(pair.certificate, pair.key, server->pki.ca.certificate, true,
-                                   &server->serving_tls);
-    if (!error)
-        error =
-            pki_issue(server->arena, &server->pki.ca,
-                      &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1}, PKI_CLIENT,
-                      NULL, 0, now - CLOCK_SKEW, now + YEAR, &server->node_identity);
-    return error;
+                          not_before, not_after, &pair);
+    if (error)
+        return error;
+    return server->serving_tls
+               ? tls_context_replace(server->serving_tls, pair.certificate, pair.key)
+               : tls_server_context(pair.certificate, pair.key, server->pki.ca.certificate, true,
+                                    &server->serving_tls);
 }
 
-static int write_admin_kubeconfig(Server *server) {
+static int write_admin_kubeconfig(Server *server, int64_t not_before, int64_t not_after) {
     Options *o = &server->options;
-    int64_t now = loop_wall(server->loop);
     Str masters = STR("system:masters");
     PkiPair admin;
     int error = pki_issue(server->arena, &server->pki.ca,
                           &(PkiSubject){STR("kubernetes-admin"), &masters, 1}, PKI_CLIENT, NULL, 0,
-                          now - CLOCK_SKEW, now + YEAR, &admin);
+                          not_before, not_after, &admin);
     if (error)
         return error;
     Str host = str_eq(o->bind_address, STR("0.0.0.0")) || str_eq(o->bind_address, STR("::"))
@@ -117,6 +116,23 @@ static int write_admin_kubeconfig(Server *server) {
     Str text = kubeconfig_write(server->arena, url, server->pki.ca.certificate, &admin,
                                 STR("kubernetes-admin"));
     return cmd_write_file(arena_cstr(server->arena, o->write_kubeconfig), text, 0600);
+}
+
+// All certificates that this process issues to itself and to the administrator; again and again.
+static int issue_certificates(void *user, int64_t not_before, int64_t not_after) {
+    Server *server = user;
+    Str masters = STR("system:masters");
+    int error = issue_serving(server, not_before, not_after);
+    if (!error)
+        error = pki_issue(server->arena, &server->pki.ca,
+                          &(PkiSubject){STR("kube-apiserver-kubelet-client"), &masters, 1},
+                          PKI_CLIENT, NULL, 0, not_before, not_after, &server->node_identity);
+    if (!error && server->api)
+        api_set_node_identity(server->api, server->node_identity.certificate,
+                              server->node_identity.key);
+    if (!error && server->is_ready)
+        error = write_admin_kubeconfig(server, not_before, not_after);
+    return error;
 }
 
 // Clients of this process
@@ -190,6 +206,7 @@ static void closed(void *user) {
 
 static void stop_control_plane(void *user) {
     Server *server = user;
+    pki_rotation_free(server->rotation);
     manifests_free(server->manifests);
     controllers_free(server->controllers);
     scheduler_free(server->scheduler);
@@ -289,7 +306,9 @@ static void on_api_ready(void *user, int error) {
         give_up(server, "API server", str_from(strerror(-error)));
         return;
     }
-    if (o->write_kubeconfig.len && (error = write_admin_kubeconfig(server))) {
+    int64_t now = loop_wall(server->loop);
+    server->is_ready = true;
+    if ((error = write_admin_kubeconfig(server, now - CLOCK_SKEW, now + YEAR))) {
         give_up(server, "kubeconfig",
                 arena_printf(server->arena, "%.*s: %s", STR_ARG(o->write_kubeconfig),
                              strerror(-error)));
@@ -501,7 +520,8 @@ int cmd_server(int argc, char **argv) {
     Str pki_directory = arena_printf(server->arena, "%.*s/pki", STR_ARG(data_dir));
     error = pki_load_or_create(server->arena, pki_directory.ptr, now, &server->pki);
     if (!error)
-        error = issue_serving(server, now);
+        server->rotation =
+            pki_rotation_new(server->loop, YEAR, issue_certificates, server, &error);
     if (error)
         return cmd_fail("server", "keys in %.*s: %s", STR_ARG(pki_directory), strerror(-error));
     if (open_api(server) != 0)

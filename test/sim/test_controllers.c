@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "controllers/controllers.h"
+#include "pki/pki.h"
 #include "scheduler/scheduler.h"
 #include "sim.h"
 
@@ -24,7 +25,9 @@ static World *world_new(Sim *sim) {
     world->controllers = controllers_new(&(ControllersConfig){.loop = world->sim->api->loop,
                                                               .client = sim_controller_client,
                                                               .user = world->sim,
-                                                              .cluster_ca = STR("the CA")},
+                                                              .cluster_ca = STR("the CA"),
+                                                              .service_account_key =
+                                                                  sim->api->service_account_key},
                                          NULL);
     return world;
 }
@@ -575,6 +578,106 @@ static void test_aggregated_roles(void **state) {
     assert_null(strstr(sim_log(sim), "PATCH"));
 }
 
+// Tokens -----------------------------------------------------------------------------------------
+
+#define SECRETS(ns) "/api/v1/namespaces/" ns "/secrets"
+
+static Str secret_data(Sim *sim, const char *path, const char *key) {
+    Answer *answer = call(sim->api, "GET", path, NULL);
+    Str plain = STR("");
+    const Value *value =
+        answer->status == 200 ? value_get(value_get(answer->json, STR("data")), str_from(key)) : NULL;
+    if (value)
+        assert_int_equal(pki_base64_decode(sim->api->arena, value->string, &plain), 0);
+    return plain;
+}
+
+static bool is_good_token(Sim *sim, Str token) {
+    Str body = arena_printf(sim->api->arena, "{\"spec\":{\"token\":\"%.*s\"}}", STR_ARG(token));
+    Answer *answer = call(sim->api, "POST", "/apis/authentication.k8s.io/v1/tokenreviews",
+                          arena_cstr(sim->api->arena, body));
+    assert_status(answer, 201);
+    return value_bool_at(answer->json, "status.authenticated", false);
+}
+
+// Secrets of service accounts are filled, and go with their account (tokens_controller.go).
+static void test_tokens_in_secrets(void **state) {
+    Sim *sim = ((World *)*state)->sim;
+    sim_create(sim, "/api/v1/namespaces/default/serviceaccounts",
+               "{\"metadata\":{\"name\":\"robot\"}}");
+    sim_create(sim, SECRETS("default"),
+               "{\"metadata\":{\"name\":\"t\",\"annotations\":{\"kubernetes.io/service-account."
+               "name\":\"robot\"}},\"type\":\"kubernetes.io/service-account-token\"}");
+    sim_create(sim, SECRETS("default"),
+               "{\"metadata\":{\"name\":\"lost\",\"annotations\":{\"kubernetes.io/service-account."
+               "name\":\"nobody\"}},\"type\":\"kubernetes.io/service-account-token\"}");
+    sim_run(sim, NSEC_PER_SEC);
+    Str token = secret_data(sim, SECRETS("default") "/t", "token");
+    assert_true(is_good_token(sim, token));
+    assert_true(str_eq(secret_data(sim, SECRETS("default") "/t", "ca.crt"), STR("the CA")));
+    assert_true(str_eq(secret_data(sim, SECRETS("default") "/t", "namespace"), STR("default")));
+    assert_false(sim_exists(sim, SECRETS("default") "/lost"));
+    // Taken out, it comes anew, and the old one is none any more.
+    sim_patch(sim, SECRETS("default") "/t", "{\"data\":{\"token\":null}}");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_true(is_good_token(sim, secret_data(sim, SECRETS("default") "/t", "token")));
+    assert_false(is_good_token(sim, token));
+    sim_delete(sim, "/api/v1/namespaces/default/serviceaccounts/robot");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_false(sim_exists(sim, SECRETS("default") "/t"));
+}
+
+static void make_bootstrap(Sim *sim, const char *id, const char *more) {
+    sim_create(sim, SECRETS("kube-system"),
+               arena_printf(sim->api->arena,
+                            "{\"metadata\":{\"name\":\"bootstrap-token-%s\"},\"type\":\"bootstrap."
+                            "kubernetes.io/token\",\"stringData\":{\"token-id\":\"%s\","
+                            "\"token-secret\":\"0123456789abcdef\"%s}}",
+                            id, id, more)
+                   .ptr);
+}
+
+static Str signature_of(Sim *sim, const char *id) {
+    Answer *answer =
+        call(sim->api, "GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info", NULL);
+    const Value *value =
+        value_get(value_get(answer->json, STR("data")),
+                  arena_printf(sim->api->arena, "jws-kubeconfig-%s", id));
+    return value ? value->string : STR("");
+}
+
+// Expired tokens go, and those meant for it sign the cluster-info (pkg/controller/bootstrap).
+static void test_bootstrap_tokens(void **state) {
+    Sim *sim = ((World *)*state)->sim;
+    sim_create(sim, "/api/v1/namespaces/kube-public/configmaps",
+               "{\"metadata\":{\"name\":\"cluster-info\"},\"data\":{\"kubeconfig\":\"config\","
+               "\"jws-kubeconfig-gone00\":\"x\"}}");
+    make_bootstrap(sim, "signer",
+                   ",\"usage-bootstrap-signing\":\"true\",\"expiration\":\"2026-09-21T16:00:00Z\"");
+    make_bootstrap(sim, "silent", ",\"expiration\":\"2026-09-21T15:00:00Z\"");
+    make_bootstrap(sim, "broken", ",\"expiration\":\"tomorrow\"");
+    make_bootstrap(sim, "always", "");
+    sim_run(sim, NSEC_PER_SEC);
+    // HMAC-SHA256 of "HEADER.PAYLOAD" by the token's secret, the payload left out (RFC 7515, F).
+    Str expected = pki_jws_detached(sim->api->arena, STR("signer"), STR("0123456789abcdef"),
+                                    STR("config"));
+    assert_true(str_eq(signature_of(sim, "signer"), expected));
+    assert_int_equal(signature_of(sim, "silent").len, 0);
+    assert_int_equal(signature_of(sim, "gone00").len, 0);
+    assert_false(sim_exists(sim, SECRETS("kube-system") "/bootstrap-token-broken"));
+    assert_true(sim_exists(sim, SECRETS("kube-system") "/bootstrap-token-silent"));
+    sim_patch(sim, "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+              "{\"data\":{\"kubeconfig\":\"another\"}}");
+    sim_run(sim, NSEC_PER_SEC);
+    assert_false(str_eq(signature_of(sim, "signer"), expected));
+    sim_run(sim, 3600 * NSEC_PER_SEC);
+    assert_false(sim_exists(sim, SECRETS("kube-system") "/bootstrap-token-silent"));
+    sim_run(sim, 3600 * NSEC_PER_SEC);
+    assert_false(sim_exists(sim, SECRETS("kube-system") "/bootstrap-token-signer"));
+    assert_int_equal(signature_of(sim, "signer").len, 0);
+    assert_true(sim_exists(sim, SECRETS("kube-system") "/bootstrap-token-always"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -593,6 +696,8 @@ int main(void) {
         TEST(test_no_verdict_after_a_pause),
         TEST(test_a_node_that_is_deleted),
         TEST(test_aggregated_roles),
+        TEST(test_tokens_in_secrets),
+        TEST(test_bootstrap_tokens),
         TEST(test_selection),
         TEST(test_only_those_selected),
         TEST(test_the_api_restarts),

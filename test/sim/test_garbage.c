@@ -371,6 +371,44 @@ static void test_cluster_owner(void **state) {
     assert_false(sim_exists(sim, LEASE));
 }
 
+// Kinds that come at run time own and are owned, and go with all they have ("should support cascading
+// deletion of custom resources").
+static void test_custom_kinds(void **state) {
+    Sim *sim = *state;
+#define CRONTABS "/apis/example.com/v1/namespaces/default/crontabs"
+    sim_create(sim, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+               "{\"metadata\":{\"name\":\"crontabs.example.com\"},\"spec\":{\"group\":\"example."
+               "com\",\"scope\":\"Namespaced\",\"names\":{\"plural\":\"crontabs\",\"kind\":"
+               "\"CronTab\"},\"versions\":[{\"name\":\"v1\",\"served\":true,\"storage\":true,"
+               "\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\","
+               "\"x-kubernetes-preserve-unknown-fields\":true}}}]}}");
+    sim_run(sim, WAIT);
+    const char *const policies[] = {"Background", "Foreground", "Orphan"};
+    for (int i = 0; i < 3; i++) {
+        sim_create(sim, CRONTABS,
+                   "{\"apiVersion\":\"example.com/v1\",\"kind\":\"CronTab\",\"metadata\":{\"name\":"
+                   "\"owner\"}}");
+        Str owner = arena_printf(sim->api->arena,
+                                 "{\"apiVersion\":\"example.com/v1\",\"kind\":\"CronTab\","
+                                 "\"name\":\"owner\",\"uid\":\"%s\",\"blockOwnerDeletion\":true}",
+                                 uid_of(sim, CRONTABS "/owner"));
+        make(sim, "child", owner.ptr);
+        sim_create(sim, CRONTABS,
+                   arena_printf(sim->api->arena,
+                                "{\"apiVersion\":\"example.com/v1\",\"kind\":\"CronTab\",\"metadata\":"
+                                "{\"name\":\"child\",\"ownerReferences\":[%s]}}",
+                                owner.ptr)
+                       .ptr);
+        sim_run(sim, WAIT);
+        assert_true(there(sim, "child"));
+        delete(sim, CRONTABS "/owner", policies[i]);
+        sim_run(sim, WAIT);
+        assert_false(sim_exists(sim, CRONTABS "/owner"));
+        assert_int_equal(there(sim, "child"), i == 2);
+        assert_int_equal(sim_exists(sim, CRONTABS "/child"), i == 2);
+    }
+}
+
 // Requests fail; nothing is lost, and nothing that has an owner goes.
 static unsigned requests;
 static bool fail_sometimes(Sim *sim, HttpRequest *request) {
@@ -445,6 +483,7 @@ int main(void) {
         TEST(test_bad_before_good),
         TEST(test_unknown_owner),
         TEST(test_cluster_owner),
+        TEST(test_custom_kinds),
         TEST(test_failures),
         TEST(test_work),
     };

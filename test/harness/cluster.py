@@ -140,7 +140,8 @@ class Cluster:
     if not self.node:
       return
     certificate = os.path.join(self.directory, 'node')
-    subprocess.run([SEAPOD, 'certificate', '--data-dir', self.data, '--out', certificate, '--san', '127.0.0.1', '--san', self.node_name],
+    address = dict(zip(self.arguments, self.arguments[1:])).get('--node-ip', '127.0.0.1')
+    subprocess.run([SEAPOD, 'certificate', '--data-dir', self.data, '--out', certificate, '--san', address, '--san', self.node_name],
                    check=True)
     self.spawn(['node', *self.common(), *self.node_arguments(), '--kubeconfig', os.path.join(self.directory, 'node.kubeconfig'),
                 '--proxy-kubeconfig', os.path.join(self.directory, 'proxy.kubeconfig'),

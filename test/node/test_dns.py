@@ -136,6 +136,23 @@ def test_malformed(cluster):
       pass
 
 
+def test_seed_services(cluster):
+  """The study note's 08 and 16: names of a headless service's pods, one address for what app=MyApp selects."""
+  need(cluster)
+  cluster.seed('08-headless-service.yaml')
+  cluster.seed('16-service-my-service.yaml')
+  container = {'name': 'c', 'image': 'tools:latest', 'imagePullPolicy': 'IfNotPresent',
+               'command': ['sh', '-c', 'mkdir /w; hostname > /w/index.html; exec httpd -f -p 9376 -h /w']}
+  for name, labels, more in (('web-0', {'app': 'nginx'}, {'hostname': 'web-0', 'subdomain': 'nginx'}), ('mine', {'app': 'MyApp'}, {})):
+    cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': name, 'labels': labels},
+                    'spec': {'terminationGracePeriodSeconds': 0, 'containers': [container], **more}}).ok()
+  ip = cluster.wait_ready('web-0')['status']['podIP']
+  cluster.wait_ready('mine')
+  for name in ('web-0.nginx', 'nginx'):
+    wait_for(lambda: cluster.kubectl('exec', 'db-0', '--', 'getent', 'hosts', name).ok().split()[0] == ip, 5, name)
+  wait_for(lambda: cluster.kubectl('exec', 'db-0', '--', 'curl', '-sS', '-m', '3', 'http://my-service/').ok() == 'mine\n', 5)
+
+
 def test_from_a_pod(cluster):
   """resolv.conf as a kubelet writes it; short names, names of the host's resolver."""
   need(cluster)

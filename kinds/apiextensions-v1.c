@@ -390,42 +390,52 @@ static void check_spec(FieldErrors *errors, const Value *spec, const Path *path)
 
 // ---- the whole
 
-typedef enum Approval { APPROVAL_INVALID, APPROVAL_MISSING, APPROVAL_GIVEN } Approval;
+static bool is_protected(Str group) {
+    return str_eq(group, STR("k8s.io")) || str_ends_with(group, STR(".k8s.io")) ||
+           str_eq(group, STR("kubernetes.io")) || str_ends_with(group, STR(".kubernetes.io"));
+}
 
-static Approval approval_of(const Value *object) {
+// apihelpers.GetAPIApprovalState
+CrdApproval crd_approval(Arena *arena, const Value *object, Str *ret_message) {
     Str text = tree_string(value_get(value_at(object, "metadata.annotations"), APPROVAL));
     ptrdiff_t colon = str_find(text, ':');
-    if (!text.len)
-        return APPROVAL_MISSING;
-    if (str_starts_with(text, STR("unapproved")))
-        return APPROVAL_GIVEN;
+    *ret_message = STR("");
+    if (!is_protected(value_string_at(object, "spec.group")))
+        return CRD_APPROVAL_UNNEEDED;
+    if (!text.len) {
+        *ret_message = STR("protected groups must have approval annotation "
+                           "\"api-approved.kubernetes.io\", see "
+                           "https://github.com/kubernetes/enhancements/pull/1111");
+        return CRD_APPROVAL_MISSING;
+    }
+    if (str_starts_with(text, STR("unapproved"))) {
+        *ret_message = arena_printf(arena, "not approved: %.*s", STR_ARG(quote_str(arena, text)));
+        return CRD_APPROVAL_BYPASSED;
+    }
     bool url = colon > 0 && schema_format_matches(STR("uri"), text) &&
                str_starts_with(str_slice(text, (size_t)colon, text.len), STR("://")) &&
                text.len > (size_t)colon + 3;
-    return url ? APPROVAL_GIVEN : APPROVAL_INVALID;
+    *ret_message = url ? arena_printf(arena, "approved in %.*s", STR_ARG(text))
+                       : STR("protected groups must have approval annotation "
+                             "\"api-approved.kubernetes.io\" with either a URL or a reason "
+                             "starting with \"unapproved\", see "
+                             "https://github.com/kubernetes/enhancements/pull/1111");
+    return url ? CRD_APPROVAL_GIVEN : CRD_APPROVAL_INVALID;
 }
 
 // Groups of the Kubernetes project itself: https://github.com/kubernetes/enhancements/pull/1111
 static void check_approval(FieldErrors *errors, const Value *object, const Value *old) {
-    Str group = value_string_at(object, "spec.group");
-    if (!str_eq(group, STR("k8s.io")) && !str_ends_with(group, STR(".k8s.io")) &&
-        !str_eq(group, STR("kubernetes.io")) && !str_ends_with(group, STR(".kubernetes.io")))
-        return;
-    Approval state = approval_of(object);
+    Str message, before;
+    CrdApproval state = crd_approval(errors->arena, object, &message);
     const Path *path = PATH_KEY(PATH(PATH(NULL, STR("metadata")), STR("annotations")), APPROVAL);
-    if ((old && approval_of(old) == state) || state == APPROVAL_GIVEN)
+    if (old && crd_approval(errors->arena, old, &before) == state)
         return;
-    if (state == APPROVAL_MISSING)
-        field_required(errors, path,
-                       "protected groups must have approval annotation "
-                       "\"api-approved.kubernetes.io\", see "
-                       "https://github.com/kubernetes/enhancements/pull/1111");
-    else
+    if (state == CRD_APPROVAL_MISSING)
+        field_required(errors, path, arena_cstr(errors->arena, message));
+    else if (state == CRD_APPROVAL_INVALID)
         field_invalid(errors, path,
                       tree_string(value_get(value_at(object, "metadata.annotations"), APPROVAL)),
-                      "protected groups must have approval annotation "
-                      "\"api-approved.kubernetes.io\" with either a URL or a reason starting with "
-                      "\"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111");
+                      arena_cstr(errors->arena, message));
 }
 
 static void check_stored_versions(FieldErrors *errors, const Value *object) {

@@ -177,6 +177,10 @@ def parse_attribute(where, token, field):
     if field.base != 'any':
       raise KindsError(where, 'of= wants the type "any"')
     field.of = value
+  elif key == 'or':
+    if field.base != 'any' or value not in ('bool', 'list'):
+      raise KindsError(where, 'or=bool|list, and only on the type "any"')
+    field.flags.add('OR_' + value.upper())
   elif key == 'map':
     if value != 'atomic':
       raise KindsError(where, 'map wants "atomic"')

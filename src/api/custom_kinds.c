@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "kinds/custom_resource.h"
 
 typedef struct CustomKind CustomKind;
 typedef struct Load Load;
@@ -306,6 +307,24 @@ static void set_established(CustomKind *kind, Arena *arena, Value *tree, bool ac
                                  STR("not all names are accepted"), now);
 }
 
+static void set_approval(CustomKind *kind, Arena *arena, Value *tree) {
+    static const struct {
+        const char *status, *reason;
+    } said[] = {
+        [CRD_APPROVAL_UNNEEDED] = {NULL, NULL},
+        [CRD_APPROVAL_MISSING] = {"False", "MissingAnnotation"},
+        [CRD_APPROVAL_INVALID] = {"False", "InvalidAnnotation"},
+        [CRD_APPROVAL_BYPASSED] = {"False", "UnapprovedAnnotation"},
+        [CRD_APPROVAL_GIVEN] = {"True", "ApprovedAnnotation"},
+    };
+    Str message;
+    CrdApproval approval = crd_approval(arena, tree, &message);
+    if (said[approval].status)
+        definition_set_condition(arena, tree, "KubernetesAPIApprovalPolicyConformant",
+                                 said[approval].status, said[approval].reason, message,
+                                 api_now(kind->self->api));
+}
+
 static void ignore(void *user, int error, const StoreResult *result) {
     // Changed meanwhile: its event brings the next reconcile.
     if (error && error != STORE_E_CONFLICT)
@@ -403,6 +422,7 @@ static void reconcile(CustomKind *kind) {
     if (kind->load && !kind->served)
         return;
     set_established(kind, arena, tree, accepted);
+    set_approval(kind, arena, tree);
     if (kind->served)
         kind->served->terminating = kind->definition->deleting;
     if (kind->definition->deleting && has_cleanup(tree))

@@ -275,8 +275,10 @@ static ApiStatus *check_version(const Update *update) {
     if (write_allows_unconditional_update(request->served->resource))
         return NULL;
     FieldErrors errors = {.arena = arena};
-    field_invalid_int(&errors, PATH(PATH(NULL, STR("metadata")), STR("resourceVersion")), 0,
-                      "must be specified for an update");
+    // A number without a sign, which Go prints so.
+    field_add(&errors, FIELD_ERROR_INVALID,
+              PATH(PATH(NULL, STR("metadata")), STR("resourceVersion")), STR("0x0"),
+              STR("must be specified for an update"));
     return status_invalid(arena, request->info.group, request->info.resource, request->info.name,
                           &errors);
 }

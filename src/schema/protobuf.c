@@ -139,6 +139,46 @@ static int decode_raw(Decoder *d, Str name, Str bytes, int depth, Value *value) 
     return depth + tree_depth(value) > VALUE_MAX_DEPTH ? too_deep(d) : 0;
 }
 
+static int decode_branch(Decoder *d, const Field *field, Str bytes, int depth, Value *object) {
+    if (object->kind != VALUE_OBJECT)
+        *object = (Value){.kind = VALUE_OBJECT};
+    return decode_message(d, field->type, bytes, depth, object);
+}
+
+// JSONSchemaPropsOrBool {allows, schema} and JSONSchemaPropsOrArray {schema, schemas}.
+static int decode_union(Decoder *d, const Field *field, Str bytes, int depth, Value *value) {
+    bool or_bool = field->flags & FIELD_OR_BOOL;
+    *value = (Value){.kind = VALUE_NULL};
+    while (bytes.len) {
+        WireElement element;
+        int r = wire_next(d->arena, field->name, &bytes, &element, d->message);
+        bool flag = or_bool && element.number == 1, other = element.number > 2;
+        if (!r && !other && element.wire != (flag ? WIRE_VARINT : WIRE_BYTES))
+            r = wire_mismatch(d->arena, element.wire, field->name, d->message);
+        if (r)
+            return r;
+        if (other)
+            continue;
+        if (flag) {
+            if (value->kind != VALUE_OBJECT)
+                *value = (Value){.kind = VALUE_BOOL, .boolean = element.integer != 0};
+        } else if (!or_bool && element.number == 2) {
+            Value *item = value_new_object(d->arena);
+            r = decode_branch(d, field, element.bytes, depth + 1, item);
+            if (value->kind != VALUE_ARRAY)
+                *value = (Value){.kind = VALUE_ARRAY};
+            value_push(d->arena, value, item);
+        } else {
+            r = decode_branch(d, field, element.bytes, depth, value);
+        }
+        if (r)
+            return r;
+    }
+    if (value->kind == VALUE_NULL && or_bool)
+        *value = (Value){.kind = VALUE_BOOL};
+    return 0;
+}
+
 // The values of `extra` maps: ExtraValue, a list of strings.
 static int decode_strings(Decoder *d, Str name, Str bytes, Value *value) {
     *value = (Value){.kind = VALUE_ARRAY};
@@ -184,6 +224,8 @@ static int decode_bytes(Decoder *d, const Field *field, Str bytes, int depth, Va
     case FIELD_INT_OR_STRING:
         return decode_int_or_string(d, field->name, bytes, value);
     case FIELD_RAW:
+        if (field->flags & (FIELD_OR_BOOL | FIELD_OR_LIST))
+            return decode_union(d, field, bytes, depth, value);
         return field->shape == SHAPE_MAP ? decode_strings(d, field->name, bytes, value)
                                          : decode_raw(d, field->name, bytes, depth, value);
     case FIELD_OBJECT:

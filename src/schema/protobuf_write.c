@@ -187,6 +187,28 @@ static void write_strings(Writer *w, const Value *list) {
             put_string(w, 1, string_of(w, list->items[i]));
 }
 
+// JSONSchemaPropsOrBool {allows, schema} and JSONSchemaPropsOrArray {schema, schemas}.
+static void write_union(Writer *w, const Field *field, const Value *value) {
+    bool or_bool = field->flags & FIELD_OR_BOOL;
+    size_t end = written(w);
+    if (value && value->kind == VALUE_OBJECT) {
+        write_message(w, field->type, value);
+        close_message(w, or_bool ? 2 : 1, end);
+        if (or_bool)
+            put_integer(w, 1, 1);
+    } else if (value && value->kind == VALUE_BOOL && or_bool) {
+        put_integer(w, 1, value->boolean);
+    } else if (value && value->kind == VALUE_ARRAY && !or_bool) {
+        for (uint32_t i = value->n; i-- > 0;) {
+            end = written(w);
+            write_message(w, field->type, value->items[i]);
+            close_message(w, 2, end);
+        }
+    } else if (value && value->kind != VALUE_NULL) {
+        misfit(w);
+    }
+}
+
 static void write_content(Writer *w, const Field *field, const Value *value) {
     switch ((FieldKind)field->kind) {
     case FIELD_STRING: {
@@ -213,7 +235,9 @@ static void write_content(Writer *w, const Field *field, const Value *value) {
         write_int_or_string(w, value);
         return;
     case FIELD_RAW:
-        if (field->shape == SHAPE_MAP)
+        if (field->flags & (FIELD_OR_BOOL | FIELD_OR_LIST))
+            write_union(w, field, value);
+        else if (field->shape == SHAPE_MAP)
             write_strings(w, value);
         else
             write_raw(w, value);

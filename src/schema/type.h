@@ -38,6 +38,8 @@ enum { // Field.flags
     FIELD_DUPLICATES = 1 << 10, // a list-map whose keys may repeat (env, container ports)
     FIELD_PATCH_REPLACE = 1 << 11, // patchStrategy: replace, for an object that a patch gives whole
     FIELD_ANY = 1 << 12, // FIELD_RAW that need not be an object
+    FIELD_OR_BOOL = 1 << 13, // in Protobuf a message of a bool and an object of `type`
+    FIELD_OR_LIST = 1 << 14, // or of one such object and a list of them
     FIELD_BY_RULES = 1 << 13, // the rules of the parent check it, with all that is in it
 };
 

@@ -91,6 +91,39 @@ static void test_definition(void **state) {
     assert_status(call(h, "GET", TABS, NULL), 200);
 }
 
+static void test_protobuf(void **state) {
+    Harness *h = *state;
+    define(h, crontab);
+    const char *const accept[] = {"Accept", "application/vnd.kubernetes.protobuf", NULL};
+    Answer *got = call_with(h, h->admin, "GET", CRDS "/crontabs.stable.example.com", NULL, accept);
+    assert_status(got, 200);
+    const char *const both[] = {"Content-Type", "application/vnd.kubernetes.protobuf", NULL};
+    Answer *again = call_bytes(h, h->admin, "PUT", CRDS "/crontabs.stable.example.com", got->body, both);
+    assert_status(again, 200);
+    Answer *json = call(h, "GET", CRDS "/crontabs.stable.example.com", NULL);
+    assert_string_equal(text_at(again, "metadata.resourceVersion"), text_at(json, "metadata.resourceVersion"));
+    assert_int_equal(number_at(again, "metadata.generation"), 1); // nothing got lost on the way
+    assert_status(create(h, "a", "{}"), 201);
+    assert_status(call_with(h, h->admin, "GET", TABS "/a", NULL, accept), 406);
+}
+
+// apiapproval_controller.go
+static void test_approval(void **state) {
+    Harness *h = *state;
+    assert_status(call(h, "POST", CRDS,
+                       "{\"metadata\":{\"name\":\"tabs.x.k8s.io\",\"annotations\":{\"api-approved.kubernetes.io\":\"unapproved, a test\"}},"
+                       "\"spec\":{\"group\":\"x.k8s.io\",\"scope\":\"Cluster\",\"names\":{\"plural\":\"tabs\",\"kind\":\"Tab\"},\"versions\":[{\"name\":"
+                       "\"v1\",\"served\":true,\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\"}}}]}}"),
+                  201);
+    harness_run(h, NSEC_PER_SEC);
+    Answer *got = call(h, "GET", CRDS "/tabs.x.k8s.io", NULL);
+    assert_memory_equal(condition(got, "KubernetesAPIApprovalPolicyConformant"), "False", 5);
+    Value *last = value_at(got->json, "status.conditions");
+    last = last->items[last->n - 1];
+    assert_true(str_eq(value_string_at(last, "reason"), STR("UnapprovedAnnotation")));
+    assert_true(str_eq(value_string_at(last, "message"), STR("not approved: \"unapproved, a test\"")));
+}
+
 static void test_objects(void **state) {
     Harness *h = *state;
     define(h, crontab);
@@ -152,7 +185,11 @@ static void test_update_and_patches(void **state) {
     assert_string_equal(text_at(scale, "status.selector"), "app=x");
     assert_status(call_patch(h, "merge", TABS "/a/scale", "{\"spec\":{\"replicas\":5}}"), 200);
     assert_int_equal(number_at(call(h, "GET", TABS "/a", NULL), "spec.replicas"), 5);
-    assert_status(call(h, "PUT", TABS "/a", "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"CronTab\",\"metadata\":{\"name\":\"a\"},\"spec\":{}}"), 422);
+    // rest.BeforeUpdate: custom kinds have no unconditional update
+    assert_refused(call(h, "PUT", TABS "/a", "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"CronTab\",\"metadata\":{\"name\":\"a\"},\"spec\":{}}"),
+                   422,
+                   "crontabs.stable.example.com \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified "
+                   "for an update");
 }
 
 static void test_selectors_and_tables(void **state) {
@@ -285,6 +322,8 @@ static void test_name_conflicts(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_definition, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_protobuf, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_approval, setup, teardown),
         cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_update_and_patches, setup, teardown),

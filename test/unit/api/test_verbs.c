@@ -134,7 +134,7 @@ static void test_create_on_update(void **state) {
     // Leases are renewed with a version or not at all.
     Answer *blind = call(h, "PUT", lease, "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"holderIdentity\":\"b\"}}");
     assert_refused(blind, 422,
-                   "leases.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0: must be "
+                   "leases.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be "
                    "specified for an update");
 }
 

@@ -127,6 +127,13 @@ static Value *full_one(Arena *arena, const Field *field, unsigned *seed) {
     case FIELD_OBJECT:
         return full_object(arena, field->type, seed);
     case FIELD_RAW:
+        if (field->flags & FIELD_OR_BOOL)
+            return n % 2 ? value_new_bool(arena, n % 4 == 1) : full_object(arena, field->type, seed);
+        if (field->flags & FIELD_OR_LIST) {
+            Value *one = full_object(arena, field->type, seed), *list = value_new_array(arena);
+            value_push(arena, list, one);
+            return n % 2 ? one : list;
+        }
         return parse(arena, field->shape == SHAPE_MAP ? "[\"a\",\"\"]" : "{\"f:a\":{\".\":{}}}");
     }
     return NULL;
@@ -158,9 +165,18 @@ static void fill_object(Arena *arena, const Type *type, unsigned *seed, Value *o
     }
 }
 
+// A type that holds itself (JSONSchemaProps) is empty the second time.
 static Value *full_object(Arena *arena, const Type *type, unsigned *seed) {
+    static const Type *open[32];
+    static size_t n;
     Value *object = value_new_object(arena);
+    for (size_t i = 0; i < n; i++)
+        if (open[i] == type)
+            return object;
+    assert_true(n < 32);
+    open[n++] = type;
     fill_object(arena, type, seed, object);
+    n--;
     return object;
 }
 

@@ -10,7 +10,9 @@ import zipfile
 CACHE = os.environ.get('SEAPOD_TEST_CACHE', '/var/cache/seapod-test')
 
 
-def _version(path):
+@functools.cache
+def version(path):
+  """The minor version of a kubectl, or None."""
   out = subprocess.run([path, 'version', '--client'], capture_output=True, text=True, check=False, timeout=30).stdout
   match = re.search(r'v?1\.(\d+)', re.sub(r'.*GitVersion:"', '', out) if 'GitVersion' in out else out)
   return int(match.group(1)) if match else None
@@ -55,9 +57,9 @@ def kubectls():
     except (OSError, subprocess.SubprocessError):
       continue
   for path in candidates:
-    version = _version(path)
-    if version and version not in found:
-      found[version] = path
+    minor = version(path)
+    if minor and minor not in found:
+      found[minor] = path
   return dict(sorted(found.items()))
 
 

@@ -17,6 +17,7 @@ def ephemeral(pod, name):
 
 
 def debug(cluster, *arguments):
+  needs_kubectl(28)  # noqa: F821: given by test/run
   return cluster.kubectl('debug', '--image=busybox:latest', '--image-pull-policy=IfNotPresent', *arguments)
 
 
@@ -44,6 +45,7 @@ def test_it_ends_once(cluster):
 
 def test_attached(cluster):
   """kubectl debug -i: what it is told goes in, what it says comes out."""
+  needs_kubectl(28)  # noqa: F821
   out = cluster.kubectl('debug', '--image=busybox:latest', '--image-pull-policy=IfNotPresent', '--container=talk', '-i', 'web', '--',
                         'sh', '-c', 'read word; echo "heard $word"', stdin='hello\n').ok()
   assert 'heard hello' in out or 'heard hello' in cluster.kubectl('logs', 'web', '-c', 'talk').ok(), out

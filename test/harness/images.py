@@ -21,6 +21,9 @@ RECIPES = {
     'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; exec sleep 1000000'], {}),
     # busybox's own wget is linked statically and resolves no names; these are Debian's, with libc's resolver.
     'tools:latest': (None, ['sh'], lambda: programs('/usr/bin/curl', '/usr/bin/getent', '/usr/bin/openssl', '/usr/bin/perl')),
+    # Takes more and more memory.
+    'saadali/simmemleak:latest': (None, ['sh', '-c', 'word=0123456789abcdef; while :; do word=$word$word; sleep 0.1; done'], {}),
+    'ikubernetes/stress-ng:latest': (None, ['/usr/bin/stress-ng'], lambda: stress_ng()),
 }
 _cache = {}
 
@@ -66,6 +69,21 @@ def programs(*paths):
     for file in (path, *re.findall(r'(/\S+) \(0x', lines)):
       with open(file, 'rb') as source:
         files[file.lstrip('/')] = (source.read(), 0o755)
+  return files
+
+
+def stress_ng():
+  """Debian's. The version that the seed's manifest was written for reads "-m 1" as one word, and -metrics-brief."""
+  files = programs('/usr/bin/stress-ng')
+  files['usr/libexec/stress-ng'] = files.pop('usr/bin/stress-ng')
+  files['usr/bin/stress-ng'] = (b'''#!/bin/sh
+words=
+for word; do
+  [ "$word" = -metrics-brief ] && word=--metrics-brief
+  words="$words $word"
+done
+exec /usr/libexec/stress-ng $words
+''', 0o755)
   return files
 
 

@@ -5,7 +5,8 @@ import time
 
 from harness.cluster import ROOT, Failed, condition, container_status, wait_for
 
-CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1', 'ikubernetes/filebeat:5.6.5-alpine', 'nginx:latest'), 'registry': True}
+CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1', 'ikubernetes/filebeat:5.6.5-alpine', 'nginx:latest',
+                      'ikubernetes/stress-ng:latest', 'saadali/simmemleak:latest'), 'registry': True}
 
 
 def events(cluster, name):
@@ -132,3 +133,28 @@ def test_a_pod_never_moves(cluster):
   """spec.nodeName of a bound pod can't be changed: 422."""
   result = cluster.kubectl('patch', 'pod', 'pod-with-env', '-p', '{"spec":{"nodeName":"elsewhere"}}')
   result.fails('is invalid', 'pod updates may not change fields other than')
+
+
+def test_06_stress(cluster):
+  """Its requests are what is set aside for it, no limit: it takes what is free; top in it shows it."""
+  cluster.seed('06-stress-requests.yaml')
+  pod = cluster.wait_ready('stress-pod')
+  assert pod['status']['qosClass'] == 'Burstable'
+  wait_for(lambda: 'stress-ng' in cluster.kubectl('exec', 'stress-pod', '--', 'top', '-b', '-n1').ok(), 10, 'stress-ng in top')
+  shares = cluster.kubectl('exec', 'stress-pod', '--', 'sh', '-c',
+                           'cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null || cat /sys/fs/cgroup/cpu.weight').ok()
+  assert shares.strip() in ('204', '8'), shares  # 200m of 1024 a CPU; the same as a weight
+  wait_for(lambda: int(cluster.kubectl('top', 'pod', 'stress-pod').ok().split()[-2].rstrip('m')) > 200, 20, 'more than it asked for')
+  cluster.kubectl('delete', 'pod', 'stress-pod', '--grace-period=1').ok()
+
+
+def test_07_memory_leak(cluster):
+  """Limits and requests are equal: Guaranteed. What takes more memory than that is killed, and tried again."""
+  cluster.seed('07-memleak-limits.yaml')
+  pod = cluster.wait_pod('memleak-pod', lambda p: container_status(p)['restartCount'] >= 1 and
+                         'OOMKilled' in str(container_status(p).get('lastState')), 40)
+  assert pod['status']['qosClass'] == 'Guaranteed'
+  assert container_status(pod)['lastState']['terminated']['exitCode'] == 137
+  cluster.wait_pod('memleak-pod', lambda p: container_status(p)['state'].get('waiting', {}).get('reason') == 'CrashLoopBackOff', 40)
+  assert 'OOMKilled' in cluster.kubectl('describe', 'pod', 'memleak-pod').ok()
+  cluster.kubectl('delete', 'pod', 'memleak-pod').ok()

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "node/check.h"
 #include "node/endpoint.h"
 #include "node/images.h"
 #include "node/logs.h"
@@ -236,6 +237,7 @@ int node_new(const NodeConfig *config, void (*ready)(void *user, int error), voi
     }
     agent->workers = map_new();
     list_init(&agent->log_readers);
+    list_init(&agent->cancelled_checks);
     agent->events = event_recorder_new(agent->client, STR("kubelet"), agent->config.name);
     agent->images = images_new(agent);
     images_import_directory(agent->images);
@@ -276,6 +278,7 @@ static void finish_stop(void *user) {
     stats_free(agent->stats);
     event_recorder_free(agent->events);
     agent->runtime->ops->free(agent->runtime);
+    checks_drop(agent); // nobody calls them back any more
     cgroup_host_free(agent->cgroups);
     arena_free(agent->arena);
     free(agent);

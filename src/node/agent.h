@@ -35,9 +35,10 @@ struct NodeAgent {
     Informer *pods;          // those bound to this node
     Informer *services;      // for service variables; made at first use
     InformerIndex *services_by_namespace;
-    List environments; // requests that wait for `services`; set up with it
-    Map *workers;      // pod uid -> PodWorker
-    List log_readers;  // logs.c
+    List environments;     // requests that wait for `services`; set up with it
+    Map *workers;          // pod uid -> PodWorker
+    List log_readers;      // logs.c
+    List cancelled_checks; // check.c
     void (*on_ready)(void *user, int error);
     void *ready_user;
     bool recovered, stopping;

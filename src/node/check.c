@@ -16,6 +16,7 @@
 #define MAX_OUTPUT (10 * 1024) // as upstream's probes keep
 
 struct Check {
+    ListLink link; // in agent->cancelled_checks
     NodeAgent *agent;
     Arena *arena;
     int64_t timeout_ns;
@@ -42,6 +43,7 @@ struct Check {
 };
 
 static void check_free(Check *check) {
+    list_remove(&check->link);
     loop_task_cancel(check->agent->loop, &check->deliver);
     loop_timer_stop(&check->timeout);
     if (check->client)
@@ -81,12 +83,18 @@ static void decide(Check *check, CheckOutcome outcome, Str message) {
 void check_cancel(Check *check) {
     if (check->exec_running) { // its end frees it
         check->cancelled = true;
+        list_append(&check->agent->cancelled_checks, &check->link);
         check->decided = true;
         loop_timer_stop(&check->timeout);
         loop_task_cancel(check->agent->loop, &check->deliver);
         return;
     }
     check_free(check);
+}
+
+void checks_drop(NodeAgent *agent) {
+    Check *check;
+    list_for_each(check, &agent->cancelled_checks, link) check_free(check);
 }
 
 // A command

@@ -29,3 +29,5 @@ typedef struct Check Check;
 Check *check_start(const CheckSpec *spec,
                    void (*done)(void *user, CheckOutcome outcome, Str message), void *user);
 void check_cancel(Check *check); // no callback
+// Frees cancelled checks whose command still runs; after the runtime is gone.
+void checks_drop(NodeAgent *agent);

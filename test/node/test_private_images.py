@@ -6,6 +6,7 @@ import time
 from harness import images, registry
 from harness.cluster import container_status, wait_for
 
+SPLIT = False  # the node alone is asked
 CLUSTER = {'images': ('busybox:latest',),
            'arguments': ('--image-gc-high-threshold', '2', '--image-gc-low-threshold', '1', '--minimum-image-ttl', '1')}
 

@@ -10,6 +10,7 @@ import time
 from harness.cluster import condition, container_status, wait_for
 from harness.grpc_server import HealthServer
 
+SPLIT = False  # the node alone is asked
 CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1')}
 
 

@@ -7,6 +7,7 @@ import urllib.request
 
 from harness.cluster import container_status, wait_for
 
+SPLIT = False  # the node alone is asked
 CLUSTER = {'images': ('busybox:latest',)}
 
 

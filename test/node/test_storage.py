@@ -5,6 +5,7 @@ import tempfile
 
 from harness.cluster import container_status, wait_for
 
+SPLIT = False  # the node alone is asked
 CLUSTER = {'images': ('busybox:latest', 'ikubernetes/myapp:v1')}
 
 

@@ -10,6 +10,7 @@ CLUSTER = {'node': False}
 
 
 def test_auth_can_i(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   cluster.kubectl('create', 'serviceaccount', 'viewer').ok()
   cluster.kubectl('create', 'rolebinding', 'viewer', '--clusterrole=view', '--serviceaccount=default:viewer').ok()
   account = '--as=system:serviceaccount:default:viewer'
@@ -29,6 +30,7 @@ def test_describe_aggregated_role(cluster):
 
 
 def test_create_token(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   cluster.kubectl('create', 'serviceaccount', 'robot').ok()
   token = cluster.kubectl('create', 'token', 'robot', '--duration=20m', '--audience=vault').ok().strip()
   payload = token.split('.')[1]
@@ -47,6 +49,7 @@ def certificate_request(cluster, name, key):
 
 
 def test_certificate_approve(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   key = os.path.join(cluster.directory, 'jane.key')
   certificate_request(cluster, 'jane', key)
   assert 'Pending' in cluster.kubectl('get', 'csr', 'jane').ok()

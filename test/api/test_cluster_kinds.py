@@ -82,6 +82,7 @@ def test_apply_all(cluster):
 
 
 def test_get_describe_explain(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   for kind, version, _, columns, cells in KINDS:
     name = kind + '.' + version.split('/')[1] + '.' + version.split('/')[0] if '/' in version else kind
     head, line = cluster.kubectl('get', name, 'x', '-o', 'wide').ok().strip().split('\n')

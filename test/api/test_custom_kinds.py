@@ -76,6 +76,7 @@ def test_life_of_a_kind(cluster):
 
 
 def test_objects(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   establish(cluster, definition('jobs2', 'Job2'))
   make = lambda name, **spec: cluster.create(obj('Job2', name, {'cronSpec': '* * * * *'} | spec), 'apply')
   make('a', free={'deep': {'er': [1, {'x': 2}]}}).ok()
@@ -102,6 +103,7 @@ def test_objects(cluster):
 
 def test_refused_objects(cluster):
   """kube-openapi's pkg/validation/errors/schema.go words these."""
+  needs_kubectl(27)  # noqa: F821: given by test/run
   establish(cluster, definition('bads', 'Bad'))
   refuse = lambda spec, *texts: cluster.create(obj('Bad', 'x', spec)).fails(*texts)
   refuse({}, 'spec.cronSpec: Required value')

@@ -85,6 +85,7 @@ def test_scopes(cluster):
 
 
 def test_quota_status_subresource(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   space = Space(cluster, 'quota-status')
   space.create(quota('q', {'pods': '1'})).ok()
   space.used('q', pods='0')

@@ -48,6 +48,7 @@ def images(cluster):
 
 
 def test_ensemble(cluster):
+  needs_kubectl(27)  # noqa: F821: given by test/run
   python = virtual_environment()
   if not python:
     raise Skip('kopf cannot be installed here')  # noqa: F821

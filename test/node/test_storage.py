@@ -62,6 +62,7 @@ def bind(cluster, name, **source):
 
 
 def test_claims(cluster):
+  needs_kubectl(24)  # noqa: F821: given by test/run
   with tempfile.TemporaryDirectory() as folder:
     os.mkdir(folder + '/local')
     def claim(name, **more):

@@ -16,9 +16,18 @@ static void push(Arena *arena, ValuePaths *paths, Str text) {
 
 #define MAX_STRICT_ERRORS 100
 
+// An empty list resets managedFields as a list of one empty entry does (isResetManagedFields), and
+// unlike other empty lists it must not get lost in the normal form.
+static void keep_reset(Arena *arena, Value *tree) {
+    Value *managed = value_at(tree, "metadata.managedFields");
+    if (managed && managed->kind == VALUE_ARRAY && !managed->n)
+        value_push(arena, managed, value_new_object(arena));
+}
+
 bool decode_normalize(Arena *arena, const Type *type, Value *tree, const ValuePaths *duplicates,
                       ValuePaths *ret_strict, Str *ret_message) {
     ValuePaths unknown = {0};
+    keep_reset(arena, tree);
     if (schema_normalize(arena, type, tree, &unknown, ret_message) != 0)
         return false;
     for (size_t i = 0; duplicates && i < duplicates->n && ret_strict->n < MAX_STRICT_ERRORS; i++)

@@ -126,6 +126,28 @@ static ApiStatus *invalid_result(ApiRequest *request, const Patch *patch, const 
     return status_invalid(request->arena, STR(""), STR(""), STR(""), &errors);
 }
 
+// What a patch makes of an object has its kind still. The decoder of JSON and merge patches'
+// results refuses another one, a missing one it fills in; strategic merge patches are applied to
+// the kind's Go type, so what they say of it is lost.
+static ApiStatus *check_type(ApiRequest *request, const Patch *patch, Value *patched,
+                             const Value *current) {
+    Arena *arena = request->arena;
+    Str kind = value_string_at(patched, "kind"), version = value_string_at(patched, "apiVersion");
+    Str own_kind = value_string_at(current, "kind"),
+        own_version = value_string_at(current, "apiVersion");
+    bool other = (kind.len && !str_eq(kind, own_kind)) ||
+                 (version.len && !str_eq(version, own_version));
+    if (other && patch->type != PATCH_TYPE_STRATEGIC)
+        return invalid_result(
+            request, patch, patched,
+            arena_printf(arena, "unable to decode %s%.*s, Kind=%.*s into %.*s",
+                         str_find(version, '/') < 0 ? "/" : "", STR_ARG(version), STR_ARG(kind),
+                         STR_ARG(own_kind)));
+    value_set_str(arena, patched, STR("kind"), own_kind);
+    value_set_str(arena, patched, STR("apiVersion"), own_version);
+    return NULL;
+}
+
 static Value *apply(Update *update, const Value *current, const ApiStatus **ret_refusal) {
     ApiRequest *request = update->request;
     Arena *arena = request->arena;
@@ -148,6 +170,9 @@ static Value *apply(Update *update, const Value *current, const ApiStatus **ret_
         return NULL;
     }
     patched = value_copy(arena, patched); // normal form is made in place
+    *ret_refusal = check_type(request, patch, patched, current);
+    if (*ret_refusal)
+        return NULL;
     ValuePaths strict = {0};
     if (!decode_normalize(arena, resource->type, patched, &patch->duplicates, &strict, &message)) {
         *ret_refusal = invalid_result(request, patch, patched, message);
@@ -200,14 +225,16 @@ static ApiStatus *parse_config(ApiRequest *request, Patch *patch) {
         return status_bad_request(
             arena, STR("error decoding patch: json: cannot unmarshal into Go value of type "
                        "map[string]interface {}"));
-    if (patch->duplicates.n && request->field_validation == FIELD_VALIDATION_STRICT) {
-        Str text =
-            arena_printf(arena, "duplicate field \"%.*s\"", STR_ARG(patch->duplicates.paths[0]));
-        ValuePaths strict = {&text, 1};
+    if (!patch->duplicates.n || request->field_validation == FIELD_VALIDATION_IGNORE)
+        return NULL;
+    Str text =
+        arena_printf(arena, "duplicate field \"%.*s\"", STR_ARG(patch->duplicates.paths[0]));
+    ValuePaths strict = {&text, 1};
+    if (request->field_validation == FIELD_VALIDATION_STRICT)
         return status_bad_request(arena,
                                   arena_printf(arena, "error strict decoding patch: %.*s",
                                                STR_ARG(decode_strict_message(arena, &strict))));
-    }
+    request_warn(request, text);
     return NULL;
 }
 

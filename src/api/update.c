@@ -372,6 +372,11 @@ static ApiStatus *check_identity(Update *update) {
     Str uid = meta_uid(update->sent);
     if (!uid.len)
         return NULL;
+    if (!update->current && update->applies) // handlers/patch.go, applyPatch
+        return conflict(update, arena_printf(arena,
+                                             "uid mismatch: the provided object specified uid "
+                                             "%.*s, and no existing object was found",
+                                             STR_ARG(uid)));
     if (!update->current)
         return conflict(
             update,

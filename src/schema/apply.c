@@ -163,11 +163,12 @@ static int refuse(ApiStatus **ret_status, ApiStatus *status) {
     return SCHEMA_E_APPLY;
 }
 
-// "default/x; apps/v1, Kind=Deployment"
+// "default/x; /v1, Kind=Pod"
 static Str describe(Arena *arena, const ApplyRequest *request, const Value *config) {
     Str namespace = value_string_at(config, "metadata.namespace");
-    return arena_printf(arena, "%.*s/%.*s; %.*s, Kind=%.*s", STR_ARG(namespace),
+    return arena_printf(arena, "%.*s/%.*s; %s%.*s, Kind=%.*s", STR_ARG(namespace),
                         STR_ARG(value_string_at(config, "metadata.name")),
+                        str_find(request->api_version, '/') < 0 ? "/" : "",
                         STR_ARG(request->api_version), STR_ARG(request->resource->kind));
 }
 
@@ -184,15 +185,16 @@ static int refuse_config(Arena *arena, const ApplyRequest *request, const Value 
 // A checked copy of what the client sent, scalars in canonical form.
 static int check_config(Arena *arena, const ApplyRequest *request, const Value *config, Value **ret,
                         ApiStatus **ret_status) {
-    Str version = value_string_at(config, "apiVersion"), message;
+    Str version = value_string_at(config, "apiVersion"), kind = value_string_at(config, "kind");
+    Str message;
     ValuePaths unknown = {0};
-    if (!str_eq(version, request->api_version))
+    // managedfields/internal/versioncheck.go, with the object's type as Go prints it
+    if (!str_eq(version, request->api_version) || !str_eq(kind, request->resource->kind))
         return refuse(ret_status,
                       status_bad_request(
-                          arena, arena_printf(arena,
-                                              "Incorrect version specified in apply patch. "
-                                              "Specified patch version: %.*s, expected: %.*s",
-                                              STR_ARG(version), STR_ARG(request->api_version))));
+                          arena, arena_printf(arena, "invalid object type: %s%.*s, Kind=%.*s",
+                                              str_find(version, '/') < 0 ? "/" : "",
+                                              STR_ARG(version), STR_ARG(kind))));
     const Value *managed = value_at(config, "metadata.managedFields");
     if (managed && managed->kind != VALUE_NULL)
         return refuse(ret_status,
@@ -368,12 +370,12 @@ int apply_merge(Arena *arena, const ApplyRequest *request, const Value *live, co
     int r = check_config(arena, request, config, &checked, ret_status);
     if (r)
         return r;
+    if (!granule_check(arena, a.root, checked, &message))
+        return refuse_config(arena, request, config, message, ret_status);
     const Value *before = live ? without_managed_fields(arena, live) : empty_object(arena, request);
     prepare_managers(&a, live, before);
     managers_sort_by_name(&a.managers); // conflicts are told in this order
-    Value *object = granule_merge(arena, a.root, before, checked, &message);
-    if (!object)
-        return refuse_config(arena, request, config, message, ret_status);
+    Value *object = granule_merge(arena, a.root, before, checked);
 
     Manager manager = self(arena, request, STR("Apply"));
     Manager *me = managers_find(&a.managers, &manager);

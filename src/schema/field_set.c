@@ -170,7 +170,7 @@ static Str readable_key(Arena *arena, Str json) {
     return arena_str(arena, buf_view(&buf));
 }
 
-static Str readable(Arena *arena, Str element) {
+Str field_set_readable(Arena *arena, Str element) {
     if (element.len < 2)
         return element;
     Str rest = str_slice(element, 2, element.len);
@@ -189,7 +189,7 @@ static Str readable(Arena *arena, Str element) {
 static void each(Arena *arena, const FieldSet *set, Str prefix, void (*fn)(void *user, Str path),
                  void *user) {
     for (uint32_t i = 0; i < set->n; i++) {
-        Str text = readable(arena, set->nodes[i].element);
+        Str text = field_set_readable(arena, set->nodes[i].element);
         Str path = arena_printf(arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(text));
         if (set->nodes[i].member)
             fn(user, path);

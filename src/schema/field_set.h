@@ -31,6 +31,8 @@ bool field_set_equal(const FieldSet *a, const FieldSet *b);
 FieldSet field_set_from_value(Arena *arena, const Value *fields);
 Value *field_set_to_value(Arena *arena, const FieldSet *set);
 
+// A path element as people read it: .name, [name="a"], [=1].
+Str field_set_readable(Arena *arena, Str element);
 // Calls `fn` for each member with its path as people read it: .spec.containers[name="a"].image
 void field_set_each(Arena *arena, const FieldSet *set, void (*fn)(void *user, Str path),
                     void *user);

@@ -408,8 +408,6 @@ GranuleChanges granule_compare(Arena *arena, Granule granule, const Value *befor
 
 typedef struct Merging {
     Arena *arena;
-    Str *message;
-    bool failed;
 } Merging;
 
 static Value *merge(Merging *merging, Granule granule, const Value *live, const Value *config);
@@ -510,37 +508,7 @@ static Value *merge_items(Merging *merging, Granule granule, const Value *live,
     return out;
 }
 
-static Str list_name(Granule list) {
-    return list.field ? list.field->name : STR("items"); // schemas do not know their own names
-}
-
-// What is applied names each item once.
-static bool check_items(Merging *merging, Granule granule, const Value *config) {
-    _item_index_deinit_ ItemIndex index = index_items(merging->arena, granule, config);
-    for (uint32_t i = 0; i < config->n; i++) {
-        if (!index.elements[i].ptr) {
-            *merging->message =
-                arena_printf(merging->arena,
-                             ".%.*s: element %u: associative list with keys has an element that "
-                             "omits its keys",
-                             STR_ARG(list_name(granule)), i);
-            return false;
-        }
-        if (indexed_item(&index, config, index.elements[i]) != config->items[i]) {
-            *merging->message =
-                arena_printf(merging->arena, ".%.*s: duplicate entries for key %.*s",
-                             STR_ARG(list_name(granule)), STR_ARG(index.elements[i]));
-            return false;
-        }
-    }
-    return true;
-}
-
 static Value *merge(Merging *merging, Granule granule, const Value *live, const Value *config) {
-    if (granule_has_items(granule, config) && !check_items(merging, granule, config)) {
-        merging->failed = true;
-        return value_copy(merging->arena, config);
-    }
     if (!config)
         return value_copy(merging->arena, live);
     if (!live || live->kind != config->kind)
@@ -552,11 +520,81 @@ static Value *merge(Merging *merging, Granule granule, const Value *live, const 
     return value_copy(merging->arena, config);
 }
 
-Value *granule_merge(Arena *arena, Granule granule, const Value *live, const Value *config,
-                     Str *ret_message) {
-    Merging merging = {.arena = arena, .message = ret_message};
-    Value *merged = merge(&merging, granule, live, config);
-    return merging.failed ? NULL : merged;
+Value *granule_merge(Arena *arena, Granule granule, const Value *live, const Value *config) {
+    Merging merging = {.arena = arena};
+    return merge(&merging, granule, live, config);
+}
+
+// --- what is applied names each item once (structured-merge-diff's typed/validate.go) ---
+
+typedef struct Step { // on the way from the root
+    const struct Step *before;
+    Str element;
+} Step;
+
+static Str write_step(Arena *arena, const Step *step) {
+    if (!step)
+        return STR("");
+    Str before = write_step(arena, step->before), own = field_set_readable(arena, step->element);
+    return arena_printf(arena, "%.*s%.*s", STR_ARG(before), STR_ARG(own));
+}
+
+static Str missing_key(Arena *arena, Granule list, const Value *item) {
+    Identity identity = identity_of(list);
+    for (size_t i = 0; i < identity.n_keys; i++)
+        if (!key_value(arena, &identity, identity.keys[i], item))
+            return identity.keys[i];
+    return STR("");
+}
+
+static bool check(Arena *arena, Granule granule, const Value *value, const Step *here,
+                  Str *ret_message);
+
+static bool check_items(Arena *arena, Granule granule, const Value *list, const Step *here,
+                        Str *ret_message) {
+    _item_index_deinit_ ItemIndex index = index_items(arena, granule, list);
+    for (uint32_t i = 0; i < list->n; i++) {
+        Str element = index.elements[i];
+        if (!element.ptr) {
+            Str path = write_step(arena, here), key = missing_key(arena, granule, list->items[i]);
+            *ret_message = arena_printf(
+                arena,
+                "%.*s: element %u: associative list with keys has an element that omits key field "
+                "\"%.*s\" (and doesn't have default value)",
+                STR_ARG(path), i, STR_ARG(key));
+            return false;
+        }
+        if (indexed_item(&index, list, element) != list->items[i]) {
+            Str path = write_step(arena, here), text = field_set_readable(arena, element);
+            *ret_message = arena_printf(arena, "%.*s: duplicate entries for key %.*s",
+                                        STR_ARG(path), STR_ARG(text));
+            return false;
+        }
+        Step next = {.before = here, .element = element};
+        if (!check(arena, granule_of_item(granule), list->items[i], &next, ret_message))
+            return false;
+    }
+    return true;
+}
+
+static bool check(Arena *arena, Granule granule, const Value *value, const Step *here,
+                  Str *ret_message) {
+    if (granule_has_items(granule, value))
+        return check_items(arena, granule, value, here, ret_message);
+    for (uint32_t i = 0; granule_has_members(granule, value) && i < value->n; i++) {
+        const Member *member = &value->members[i];
+        if (!member->value->n) // what has parts alone can be wrong
+            continue;
+        Step next = {.before = here, .element = granule_member_element(arena, member->key)};
+        if (!check(arena, granule_of_member(granule, member->key), member->value, &next,
+                   ret_message))
+            return false;
+    }
+    return true;
+}
+
+bool granule_check(Arena *arena, Granule granule, const Value *config, Str *ret_message) {
+    return check(arena, granule, config, NULL, ret_message);
 }
 
 // --- removal ---

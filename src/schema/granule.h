@@ -44,9 +44,10 @@ typedef struct GranuleChanges {
 } GranuleChanges;
 GranuleChanges granule_compare(Arena *arena, Granule granule, const Value *before,
                                const Value *after);
-// `live` with what `config` sets on top, in the order of `config`. A new tree. NULL with
-// *ret_message when `config` has an item twice or without identity.
-Value *granule_merge(Arena *arena, Granule granule, const Value *live, const Value *config,
-                     Str *ret_message);
+// False with *ret_message when a list in `config` has an item twice or one without identity.
+bool granule_check(Arena *arena, Granule granule, const Value *config, Str *ret_message);
+// `live` with what `config` sets on top, in the order of `config`, which has passed the check. A new
+// tree.
+Value *granule_merge(Arena *arena, Granule granule, const Value *live, const Value *config);
 // `value` without the members and items in `set`; NULL when nothing is left. Changes it in place.
 Value *granule_remove(Arena *arena, Granule granule, Value *value, const FieldSet *set);

@@ -179,6 +179,54 @@ static void test_patches(void **state) {
     assert_status(wrong, 422);
 }
 
+// No patch changes what an object is: runtime.DecodeInto for JSON and merge patches, the Go type for
+// strategic ones.
+static void test_patched_kind(void **state) {
+    Harness *h = *state;
+    make_map(h, "a");
+    Answer *a = call_patch(h, "merge", MAPS "/a", "{\"kind\":\"Secret\"}");
+    assert_status(a, 422);
+    assert_non_null(strstr(text_at(a, "message"), "unable to decode /v1, Kind=Secret into "));
+    a = call_patch(h, "json", MAPS "/a",
+                   "[{\"op\":\"replace\",\"path\":\"/apiVersion\",\"value\":\"apps/v1\"}]");
+    assert_status(a, 422);
+    assert_status(call_patch(h, "merge", MAPS "/a", "{\"kind\":null,\"data\":{\"k\":\"2\"}}"), 200);
+    assert_status(call_patch(h, "strategic-merge", MAPS "/a", "{\"kind\":\"Secret\",\"data\":{\"l\":\"3\"}}"), 200);
+    a = call(h, "GET", MAPS "/a", NULL);
+    assert_string_equal(text_at(a, "kind"), "ConfigMap");
+    assert_string_equal(text_at(a, "data.k"), "2");
+    assert_string_equal(text_at(a, "data.l"), "3");
+}
+
+// handlers/patch.go: maxJSONPatchOperations, and jsonpatch's errors as a generic 422.
+static void test_json_patch(void **state) {
+    Harness *h = *state;
+    make_map(h, "a");
+    assert_refused(call_patch(h, "json", MAPS "/a", "[{\"op\":\"test\",\"path\":\"/data/k\",\"value\":\"w\"}]"), 422,
+                   "the server rejected our request due to an error in our request");
+    assert_status(call_patch(h, "json", MAPS "/a",
+                             "[{\"op\":\"test\",\"path\":\"/data/k\",\"value\":\"v\"},"
+                             "{\"op\":\"remove\",\"path\":\"/data/k\"}]"),
+                  200);
+    assert_status(call_patch(h, "json", MAPS "/a", "[{\"op\":\"remove\",\"path\":\"/data/k\"}]"), 422);
+    static const char one[] = ",{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"ConfigMap\"}";
+    enum { MOST = 10000, LEN = sizeof one - 1 };
+    char *many = arena_alloc(h->arena, (MOST + 1) * LEN + 2);
+    for (int n = MOST; n <= MOST + 1; n++) {
+        for (int i = 0; i < n; i++)
+            memcpy(many + (size_t)i * LEN, one, LEN);
+        many[0] = '[';
+        memcpy(many + (size_t)n * LEN, "]", 2);
+        Answer *a = call_patch(h, "json", MAPS "/a", many);
+        if (n == MOST)
+            assert_status(a, 200);
+        else
+            assert_refused(a, 413,
+                           "Request entity too large: The allowed maximum operations in a JSON "
+                           "patch is 10000, got 10001");
+    }
+}
+
 static void test_dry_run(void **state) {
     Harness *h = *state;
     Answer *made = call(h, "POST", MAPS "?dryRun=All", "{\"metadata\":{\"name\":\"a\"}}");
@@ -296,6 +344,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_update, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create_on_update, setup, teardown),
         cmocka_unit_test_setup_teardown(test_patches, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_patched_kind, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_json_patch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dry_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_finalizers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete_options, setup, teardown),

@@ -314,20 +314,18 @@ static void test_bad_configurations(void **state) {
     ApplyRequest me = by("me");
     ApiStatus *status = apply_fails(arena, &me, NULL, "{\"apiVersion\":\"v2\",\"kind\":\"Pod\"}");
     assert_int_equal(status->code, 400);
-    assert_str(arena, status->message,
-               "Incorrect version specified in apply patch. Specified patch version: v2, expected: "
-               "v1");
+    assert_str(arena, status->message, "invalid object type: /v2, Kind=Pod");
     status = apply_fails(arena, &me, NULL, POD(",\"managedFields\":[]", ""));
     assert_str(arena, status->message, "metadata.managedFields must be nil");
     status = apply_fails(arena, &me, NULL, POD(",\"namespace\":\"d\"", "\"foo\":1"));
     assert_str(arena, status->message,
-               "failed to create typed patch object (d/p; v1, Kind=Pod): .spec.foo: field not "
+               "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.foo: field not "
                "declared in schema");
     status = apply_fails(arena, &me, NULL,
                          POD("", "\"containers\":[{\"name\":\"a\"},{\"name\":\"a\"}]"));
     assert_non_null(strstr(arena_cstr(arena, status->message), "duplicate entries for key"));
     status = apply_fails(arena, &me, NULL, POD("", "\"containers\":[{\"image\":\"a\"}]"));
-    assert_non_null(strstr(arena_cstr(arena, status->message), "omits its keys"));
+    assert_non_null(strstr(arena_cstr(arena, status->message), "omits key field "));
     status = apply_fails(arena, &me, NULL, POD("", "\"containers\":5"));
     assert_non_null(strstr(arena_cstr(arena, status->message), "cannot unmarshal number"));
 }

@@ -85,8 +85,11 @@ static bool is_event(const ServedResource *served) {
 Value *output_from_storage(Arena *arena, const ServedResource *served, Value *object) {
     if (served->resource == served->storage)
         return object;
+    const ResourceRules *rules = served->resource->rules;
     if (is_event(served))
         rename_event_fields(object, !served->storage->group.len);
+    if (rules && rules->from_storage)
+        rules->from_storage(arena, object);
     set_type(arena, served->resource, object);
     if (served->kind)
         structural_conform(arena, served->resource->type->custom, object);
@@ -96,8 +99,11 @@ Value *output_from_storage(Arena *arena, const ServedResource *served, Value *ob
 Value *output_to_storage(Arena *arena, const ServedResource *served, Value *object) {
     if (served->resource == served->storage)
         return object;
+    const ResourceRules *rules = served->resource->rules;
     if (is_event(served))
         rename_event_fields(object, served->storage->group.len > 0);
+    if (rules && rules->to_storage)
+        rules->to_storage(arena, object);
     set_type(arena, served->storage, object);
     if (served->kind)
         structural_conform(arena, served->storage->type->custom, object);

@@ -210,6 +210,17 @@ static Value *metric_targets(const CellInput *input) {
     return cell_string(input, text);
 }
 
+// What the older version says of the CPU.
+static Value *cpu_target(const CellInput *input) {
+    int64_t target = value_int_at(input->object, "spec.targetCPUUtilizationPercentage", -1);
+    int64_t current = value_int_at(input->object, "status.currentCPUUtilizationPercentage", -1);
+    if (target < 0)
+        return cell_string(input, STR("<none>"));
+    Str now = current < 0 ? STR("<unknown>") : arena_printf(input->arena, "%" PRId64 "%%", current);
+    return cell_string(
+        input, arena_printf(input->arena, "cpu: %.*s/%" PRId64 "%%", STR_ARG(now), target));
+}
+
 CellFunction table_workload_cell(Str name) {
     static const CellEntry table[] = {
         {STR("or_na"), or_na},
@@ -227,6 +238,7 @@ CellFunction table_workload_cell(Str name) {
         {STR("job_duration"), job_duration},
         {STR("scale_reference"), scale_reference},
         {STR("metric_targets"), metric_targets},
+        {STR("cpu_target"), cpu_target},
     };
     return cell_find(table, sizeof table / sizeof *table, name);
 }

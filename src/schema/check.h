@@ -140,6 +140,10 @@ typedef struct ResourceRules {
     void (*validate_create)(FieldErrors *errors, const Value *object); // of new ones alone
     void (*validate_update)(FieldErrors *errors, const Value *object, const Value *old);
     void (*validate_status_update)(FieldErrors *errors, const Value *object, const Value *old);
+    // Of a version that is stored as another: in place, all but kind and apiVersion. Both are NULL
+    // where the versions do not differ.
+    void (*from_storage)(Arena *arena, Value *object);
+    void (*to_storage)(Arena *arena, Value *object);
     FieldFormat name_format; // FORMAT_NONE: DNS subdomain
     // Warnings for the client (deprecated fields, duplicate env names), or NULL.
     void (*warn)(Arena *arena, const Value *object, ValuePaths *warnings);

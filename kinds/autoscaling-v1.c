@@ -65,7 +65,8 @@ static const Renamed seen[] = {
 static void set_at(Arena *arena, Value *object, const char *path, Value *value) {
     const char *dot = strchr(path, '.');
     if (dot)
-        object = value_at_make(arena, object, arena_cstr(arena, str_of(path, (size_t)(dot - path))));
+        object =
+            value_at_make(arena, object, arena_cstr(arena, str_of(path, (size_t)(dot - path))));
     value_set(arena, object, str_from(dot ? dot + 1 : path), value);
 }
 
@@ -96,9 +97,9 @@ static void name_target(Arena *arena, Value *metric) {
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         Value *source = value_get(metric, str_from(rules[i].source));
         if (source)
-            value_set_str(arena, value_at_make(arena, source, "target"), STR("type"),
-                          str_from(value_at(source, rules[i].when) ? rules[i].then
-                                                                   : rules[i].otherwise));
+            value_set_str(
+                arena, value_at_make(arena, source, "target"), STR("type"),
+                str_from(value_at(source, rules[i].when) ? rules[i].then : rules[i].otherwise));
     }
 }
 
@@ -180,7 +181,8 @@ static Value *lower_names(Arena *arena, const Value *value) {
 // ---- there and back
 
 static void to_storage(Arena *arena, Value *object) {
-    Value *spec = value_at_make(arena, object, "spec"), *status = value_at_make(arena, object, "status");
+    Value *spec = value_at_make(arena, object, "spec"),
+          *status = value_at_make(arena, object, "status");
     const Value *metrics = annotated(arena, object, METRICS, VALUE_ARRAY);
     const Value *current = annotated(arena, object, CURRENT_METRICS, VALUE_ARRAY);
     Value *conditions = annotated(arena, object, CONDITIONS, VALUE_ARRAY);
@@ -211,7 +213,8 @@ static void to_storage(Arena *arena, Value *object) {
 }
 
 static void from_storage(Arena *arena, Value *object) {
-    Value *spec = value_at_make(arena, object, "spec"), *status = value_at_make(arena, object, "status");
+    Value *spec = value_at_make(arena, object, "spec"),
+          *status = value_at_make(arena, object, "status");
     const Value *metrics = GET(spec, "metrics"), *current = GET(status, "currentMetrics");
     const Value *behavior = GET(spec, "behavior"), *conditions = GET(status, "conditions");
     Value *others = value_new_array(arena);
@@ -248,7 +251,8 @@ static void from_storage(Arena *arena, Value *object) {
 static void keep_annotation(Arena *arena, Value *object, const Value *old, const char *key) {
     Value *value = value_get(value_at(old, "metadata.annotations"), str_from(key));
     if (value)
-        value_set(arena, value_at_make(arena, object, "metadata.annotations"), str_from(key), value);
+        value_set(arena, value_at_make(arena, object, "metadata.annotations"), str_from(key),
+                  value);
     else
         drop_annotation(object, key);
 }

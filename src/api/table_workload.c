@@ -217,8 +217,8 @@ static Value *cpu_target(const CellInput *input) {
     if (target < 0)
         return cell_string(input, STR("<none>"));
     Str now = current < 0 ? STR("<unknown>") : arena_printf(input->arena, "%" PRId64 "%%", current);
-    return cell_string(
-        input, arena_printf(input->arena, "cpu: %.*s/%" PRId64 "%%", STR_ARG(now), target));
+    return cell_string(input,
+                       arena_printf(input->arena, "cpu: %.*s/%" PRId64 "%%", STR_ARG(now), target));
 }
 
 CellFunction table_workload_cell(Str name) {

@@ -34,8 +34,7 @@ static const char *json_at(Harness *h, const Answer *answer, const char *path) {
 }
 
 static const char *annotation(Harness *h, const Answer *answer, const char *key) {
-    const Value *text =
-        value_get(value_at(answer->json, "metadata.annotations"), str_from(key));
+    const Value *text = value_get(value_at(answer->json, "metadata.annotations"), str_from(key));
     return text ? arena_cstr(h->arena, text->string) : "";
 }
 
@@ -52,15 +51,17 @@ static void test_from_the_older(void **state) {
     assert_int_equal(number_at(made, "spec.targetCPUUtilizationPercentage"), 50);
     Answer *newer = call(h, "GET", V2 "/a", NULL);
     assert_string_equal(text_at(newer, "apiVersion"), "autoscaling/v2");
-    assert_string_equal(json_at(h, newer, "spec.metrics"),
-                        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
-                        "\"Utilization\",\"averageUtilization\":50}}}]");
+    assert_string_equal(
+        json_at(h, newer, "spec.metrics"),
+        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
+        "\"Utilization\",\"averageUtilization\":50}}}]");
     assert_null(value_at(newer->json, "spec.targetCPUUtilizationPercentage"));
     // Without a target it is 80 %.
     assert_status(call(h, "POST", V1, "{\"metadata\":{\"name\":\"b\"},\"spec\":{" SPEC "}}"), 201);
-    assert_string_equal(json_at(h, call(h, "GET", V2 "/b", NULL), "spec.metrics"),
-                        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
-                        "\"Utilization\",\"averageUtilization\":80}}}]");
+    assert_string_equal(
+        json_at(h, call(h, "GET", V2 "/b", NULL), "spec.metrics"),
+        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
+        "\"Utilization\",\"averageUtilization\":80}}}]");
     Answer *list = call(h, "GET", V1, NULL);
     assert_int_equal(value_at(list->json, "items")->n, 2);
     assert_string_equal(text_at(list, "kind"), "HorizontalPodAutoscalerList");
@@ -77,8 +78,9 @@ static void test_from_the_older(void **state) {
 static void test_from_the_newer(void **state) {
     Harness *h = *state;
     assert_status(call(h, "POST", V2,
-                       "{\"metadata\":{\"name\":\"a\"},\"spec\":{" SPEC ",\"metrics\":[" OBJECT_METRIC
-                       "," CPU_METRIC "],\"behavior\":{\"scaleDown\":{\"selectPolicy\":\"Min\"}}}}"),
+                       "{\"metadata\":{\"name\":\"a\"},\"spec\":{" SPEC
+                       ",\"metrics\":[" OBJECT_METRIC "," CPU_METRIC
+                       "],\"behavior\":{\"scaleDown\":{\"selectPolicy\":\"Min\"}}}}"),
                   201);
     assert_status(
         call_patch(h, "merge", V2 "/a/status",
@@ -104,7 +106,8 @@ static void test_from_the_newer(void **state) {
     assert_memory_equal(annotation(h, older, ALPHA "conditions"),
                         "[{\"type\":\"AbleToScale\",\"status\":\"True\"", 38);
     assert_memory_equal(annotation(h, older, ALPHA "behavior"),
-                        "{\"ScaleUp\":{\"StabilizationWindowSeconds\":0,\"SelectPolicy\":\"Max\"", 63);
+                        "{\"ScaleUp\":{\"StabilizationWindowSeconds\":0,\"SelectPolicy\":\"Max\"",
+                        63);
     // An update by the older version keeps all of it, and what is status stays the system's.
     assert_status(call_patch(h, "merge", V1 "/a",
                              "{\"metadata\":{\"annotations\":{\"" ALPHA "conditions\":null}},"
@@ -112,10 +115,11 @@ static void test_from_the_newer(void **state) {
                   200);
     Answer *newer = call(h, "GET", V2 "/a", NULL);
     assert_int_equal(number_at(newer, "spec.maxReplicas"), 6);
-    assert_string_equal(json_at(h, newer, "spec.metrics"),
-                        "[{\"type\":\"Object\",\"object\":{\"describedObject\":{\"kind\":\"Service\","
-                        "\"name\":\"s\"},\"metric\":{\"name\":\"m\"},\"target\":{\"value\":\"3\","
-                        "\"type\":\"Value\"}}}," CPU_METRIC "]");
+    assert_string_equal(
+        json_at(h, newer, "spec.metrics"),
+        "[{\"type\":\"Object\",\"object\":{\"describedObject\":{\"kind\":\"Service\","
+        "\"name\":\"s\"},\"metric\":{\"name\":\"m\"},\"target\":{\"value\":\"3\","
+        "\"type\":\"Value\"}}}," CPU_METRIC "]");
     assert_string_equal(json_at(h, newer, "spec.behavior.scaleDown.selectPolicy"), "\"Min\"");
     assert_int_equal(value_at(newer->json, "status.conditions")->n, 1);
     assert_int_equal(value_at(newer->json, "status.currentMetrics")->n, 1);
@@ -124,19 +128,20 @@ static void test_from_the_newer(void **state) {
 
 static void test_refused(void **state) {
     Harness *h = *state;
-    assert_refused(call(h, "POST", V1, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"minReplicas\":0}}"),
-                   422,
-                   "HorizontalPodAutoscaler.autoscaling \"a\" is invalid: [spec.minReplicas: Invalid "
-                   "value: 0: must be greater than or equal to 1, spec.maxReplicas: Invalid value: 0: "
-                   "must be greater than 0, spec.scaleTargetRef.kind: Required value, "
-                   "spec.scaleTargetRef.name: Required value]");
     assert_refused(
-        call(h, "POST", V1,
-             "{\"metadata\":{\"name\":\"a\"},\"spec\":{" SPEC ",\"targetCPUUtilizationPercentage\":0}}"),
-        422,
-        "HorizontalPodAutoscaler.autoscaling \"a\" is invalid: "
-        "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be greater than "
-        "0");
+        call(h, "POST", V1, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"minReplicas\":0}}"), 422,
+        "HorizontalPodAutoscaler.autoscaling \"a\" is invalid: [spec.minReplicas: Invalid "
+        "value: 0: must be greater than or equal to 1, spec.maxReplicas: Invalid value: 0: "
+        "must be greater than 0, spec.scaleTargetRef.kind: Required value, "
+        "spec.scaleTargetRef.name: Required value]");
+    assert_refused(call(h, "POST", V1,
+                        "{\"metadata\":{\"name\":\"a\"},\"spec\":{" SPEC
+                        ",\"targetCPUUtilizationPercentage\":0}}"),
+                   422,
+                   "HorizontalPodAutoscaler.autoscaling \"a\" is invalid: "
+                   "spec.metrics[0].resource.target.averageUtilization: Invalid value: 0: must be "
+                   "greater than "
+                   "0");
     assert_status(call(h, "POST", V1,
                        "{\"metadata\":{\"name\":\"a\",\"annotations\":{\"" ALPHA
                        "metrics\":\"[\"}},\"spec\":{" SPEC "}}"),

@@ -201,9 +201,12 @@ static void to_storage(Arena *arena, Value *object) {
     Value *shown = rename_metrics(arena, current, seen, false);
     if (!shown->n && used)
         value_push(arena, shown, cpu_metric(arena, used, false));
-    value_set(arena, status, STR("currentMetrics"), shown->n ? shown : value_new_null(arena));
     if (conditions)
         value_set(arena, status, STR("conditions"), conditions);
+    if (status->n || shown->n) // Go writes it even when there are none
+        value_set(arena, status, STR("currentMetrics"), shown->n ? shown : value_new_null(arena));
+    else
+        value_unset(object, STR("status"));
     static const char *const keys[] = {METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR};
     for (size_t i = 0; i < 4; i++)
         drop_annotation(object, keys[i]);
@@ -243,6 +246,8 @@ static void from_storage(Arena *arena, Value *object) {
     value_unset(spec, STR("behavior"));
     value_unset(status, STR("currentMetrics"));
     value_unset(status, STR("conditions"));
+    if (!status->n)
+        value_unset(object, STR("status"));
 }
 
 // ---- rules

@@ -160,6 +160,8 @@ static void set_propagation(Deletion *deletion) {
     } else if (options->policy.len) {
         orphan = str_eq(options->policy, STR("Orphan"));
         foreground = str_eq(options->policy, STR("Foreground"));
+    } else if (!orphan && !foreground) {
+        orphan = write_orphans_dependents(deletion->request->served->resource);
     }
     if (str_eq(deletion->request->served->resource->kind, STR("Event")))
         orphan = foreground = false; // events have no dependents

@@ -187,6 +187,11 @@ static bool is_core(const Resource *resource, const char *plural) {
     return !resource->group.len && str_eq(resource->plural, str_from(plural));
 }
 
+bool write_orphans_dependents(const Resource *resource) {
+    return is_core(resource, "replicationcontrollers") ||
+           (str_eq(resource->group, STR("batch")) && str_eq(resource->plural, STR("jobs")));
+}
+
 void write_prepare_create(ApiRequest *request, const ServedResource *served, Value *object) {
     Arena *arena = request->arena;
     const Resource *resource = served->resource;

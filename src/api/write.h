@@ -26,6 +26,8 @@ void write_answer(ApiRequest *request, int code, const ServedResource *served, V
 // Strategies that differ by kind (the registries' *strategy.go).
 bool write_allows_create_on_update(const Resource *resource);
 bool write_allows_unconditional_update(const Resource *resource);
+// Dependents are left when a deletion does not say what becomes of them.
+bool write_orphans_dependents(const Resource *resource);
 // The kind's own initial state of a new object, beyond defaults and rules: status, finalizers.
 void write_prepare_create(ApiRequest *request, const ServedResource *served, Value *object);
 

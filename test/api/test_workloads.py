@@ -93,6 +93,39 @@ def test_explain(cluster):
     assert known[kind] in text and 'VERSION:' in text, (kind, text)
 
 
+def test_two_versions_of_autoscalers(cluster):
+  old = manifest('HorizontalPodAutoscaler', 'autoscaling/v1',
+                 {'spec': {'maxReplicas': 4, 'targetCPUUtilizationPercentage': 60, 'scaleTargetRef': {'kind': 'Deployment', 'name': 'y'}}})
+  cluster.create(dict(old, metadata={'name': 'y'})).ok()
+  assert cluster.json('get', 'hpa', 'y')['spec']['metrics'][0]['resource']['target']['averageUtilization'] == 60
+  older = cluster.json('get', 'horizontalpodautoscalers.v1.autoscaling', 'y')
+  assert older['apiVersion'] == 'autoscaling/v1' and older['spec']['targetCPUUtilizationPercentage'] == 60, older
+  assert words(cluster.kubectl('get', 'horizontalpodautoscalers.v1.autoscaling', 'y', '--no-headers').ok()).startswith('y Deployment/y cpu: <unknown>/60% 1 4 0')
+  cluster.kubectl('autoscale', 'deployment', 'x', '--name=z', '--min=2', '--max=5').ok()
+  assert cluster.json('get', 'hpa', 'z')['spec']['minReplicas'] == 2
+
+
+def test_what_users_get_wrong(cluster):
+  """Each line as users meet it; the words are upstream's pkg/apis/{apps,batch}/validation."""
+  cases = [
+    ('Deployment', 'apps/v1', {'spec': {'template': TEMPLATE}}, 'spec.selector: Required value'),
+    ('Deployment', 'apps/v1', {'spec': dict(PODS, selector={'matchLabels': {'app': 'b'}})},
+     'spec.template.metadata.labels: Invalid value: {"app":"a"}: `selector` does not match template `labels`'),
+    ('Job', 'batch/v1', {'spec': {'template': {'spec': {'containers': ONCE['spec']['containers']}}}},
+     'spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"'),
+    ('CronJob', 'batch/v1', {'spec': {'schedule': '61 * * * *', 'jobTemplate': {'spec': {'template': ONCE}}}},
+     'spec.schedule: Invalid value: "61 * * * *": end of range (61) above maximum (59): 61'),
+    ('CronJob', 'batch/v1', {'spec': {'schedule': '* * * * *', 'timeZone': 'Nowhere', 'jobTemplate': {'spec': {'template': ONCE}}}},
+     'spec.timeZone: Invalid value: "Nowhere": unknown time zone Nowhere'),
+  ]
+  for kind, version, content, message in cases:
+    cluster.create(dict(manifest(kind, version, content), metadata={'name': 'wrong'})).fails(message)
+  cluster.kubectl('patch', 'deployment', 'x', '-p', '{"spec":{"selector":{"matchLabels":{"more":"1"}}}}').fails('field is immutable')
+  cluster.kubectl('patch', 'sts', 'x', '-p', '{"spec":{"serviceName":"other"}}').fails('updates to statefulset spec for fields other than')
+  cluster.kubectl('create', 'job', 'again', '--from=cronjob/x').ok()
+  assert cluster.json('get', 'job', 'again')['spec']['selector']['matchLabels'].keys() == {'batch.kubernetes.io/controller-uid'}
+
+
 def test_warning(cluster):
   """A kind that nothing acts on says so when one is made."""
   result = cluster.create(dict(manifest('PodDisruptionBudget', 'policy/v1', {'spec': {}}), metadata={'name': 'warned'}))

@@ -56,6 +56,7 @@ static void test_from_the_older(void **state) {
         "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
         "\"Utilization\",\"averageUtilization\":50}}}]");
     assert_null(value_at(newer->json, "spec.targetCPUUtilizationPercentage"));
+    assert_null(value_get(newer->json, STR("status"))); // the system has said nothing yet
     // Without a target it is 80 %.
     assert_status(call(h, "POST", V1, "{\"metadata\":{\"name\":\"b\"},\"spec\":{" SPEC "}}"), 201);
     assert_string_equal(

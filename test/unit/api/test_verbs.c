@@ -271,6 +271,28 @@ static void test_finalizers(void **state) {
     assert_true(str_eq(finalizer, STR("foregroundDeletion")));
 }
 
+#define JOBS "/apis/batch/v1/namespaces/default/jobs"
+#define JOB                                                                                        \
+    "{\"metadata\":{\"name\":\"j\"},\"spec\":{\"template\":{\"spec\":{\"restartPolicy\":\"Never\","   \
+    "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}}}"
+
+// jobStrategy.DefaultGarbageCollectionPolicy: deleted without a word, a job leaves its pods behind.
+static void test_default_propagation(void **state) {
+    Harness *h = *state;
+    assert_status(call(h, "POST", JOBS, JOB), 201);
+    Answer *orphans = call(h, "DELETE", JOBS "/j", NULL);
+    assert_status(orphans, 200);
+    assert_true(str_eq(value_at(orphans->json, "metadata.finalizers")->items[0]->string,
+                       STR("orphan")));
+    assert_status(call_patch(h, "merge", JOBS "/j", "{\"metadata\":{\"finalizers\":null}}"), 200);
+    assert_status(call(h, "POST", JOBS, JOB), 201);
+    assert_status(call(h, "DELETE", JOBS "/j", "{\"propagationPolicy\":\"Background\"}"), 200);
+    assert_status(call(h, "GET", JOBS "/j", NULL), 404);
+    make_map(h, "a");
+    assert_status(call(h, "DELETE", MAPS "/a", NULL), 200);
+    assert_status(call(h, "GET", MAPS "/a", NULL), 404);
+}
+
 static void test_delete_options(void **state) {
     Harness *h = *state;
     Answer *made = make_map(h, "a");
@@ -347,6 +369,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_patched_kind, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_patch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dry_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_default_propagation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_finalizers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete_options, setup, teardown),
         cmocka_unit_test_setup_teardown(test_delete_collection, setup, teardown),

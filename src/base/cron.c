@@ -91,6 +91,8 @@ static const char *parse_range(Arena *arena, Str text, const Bounds *bounds, Ran
         end = bounds->high; // "5/15" goes on to the end
     if (!problem)
         problem = check_range(arena, text, bounds, start, end, step);
+    if (step > bounds->high)
+        step = bounds->high + 1; // which leads past the end as well
     for (int64_t i = start; !problem && i <= end; i += step)
         into->bits |= 1ULL << i;
     into->star = into->star || (star && step <= 1);

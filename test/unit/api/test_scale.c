@@ -170,6 +170,20 @@ static void test_apply(void **state) {
     assert_status(apply(h, "fieldManager=x", DEPLOYMENT), 400); // no Scale
 }
 
+// kube-controller-manager's client speaks Protobuf to this endpoint too.
+static void test_protobuf(void **state) {
+    Harness *h = *state;
+    static const char *const get[] = {"Accept", "application/vnd.kubernetes.protobuf", NULL};
+    static const char *const put[] = {"Content-Type", "application/vnd.kubernetes.protobuf", NULL};
+    Answer *scale = call_with(h, h->admin, "GET", DEPLOYMENTS "/d/scale", NULL, get);
+    assert_status(scale, 200);
+    assert_true(str_starts_with(scale->content_type, STR("application/vnd.kubernetes.protobuf")));
+    assert_memory_equal(scale->body.ptr, "k8s\0", 4);
+    Answer *same = call_bytes(h, h->admin, "PUT", DEPLOYMENTS "/d/scale", scale->body, put);
+    assert_status(same, 200);
+    assert_int_equal(number_at(same, "spec.replicas"), 3);
+}
+
 static void test_discovery(void **state) {
     Harness *h = *state;
     const Value *list = value_at(call(h, "GET", "/apis/apps/v1", NULL)->json, "resources");
@@ -204,8 +218,8 @@ static void test_idle_kinds_warn(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(test_get),   T(test_table),     T(test_update),          T(test_patch),
-        T(test_apply), T(test_discovery), T(test_idle_kinds_warn),
+        T(test_get),   T(test_table),    T(test_update),    T(test_patch),
+        T(test_apply), T(test_protobuf), T(test_discovery), T(test_idle_kinds_warn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

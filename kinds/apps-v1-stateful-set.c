@@ -137,6 +137,10 @@ static void validate_status(FieldErrors *errors, const Value *set, const Value *
 static void warn(Arena *arena, const Value *set, ValuePaths *warnings) {
     pod_template_warn(arena, value_at(set, "spec.template"),
                       AT(PATH(NULL, STR("spec")), "template"), warnings);
+    if (value_int_at(set, "spec.revisionHistoryLimit", 0) < 0)
+        warning_add(arena, warnings, AT(PATH(NULL, STR("spec")), "revisionHistoryLimit"),
+                    STR("a negative value retains all historical revisions; a value >= 0 is "
+                        "recommended"));
 }
 
 const ResourceRules stateful_set_rules = {

@@ -2,7 +2,7 @@
 
 #include "base/cron.h"
 #include "base/time_zone.h"
-#include "kinds/workload.h"
+#include "kinds/job.h"
 
 #define MOST_NAME 52 // jobs add eleven characters to it, and have 63
 
@@ -90,6 +90,7 @@ static void validate_update(FieldErrors *errors, const Value *cron_job, const Va
 }
 
 static void warn(Arena *arena, const Value *cron_job, ValuePaths *warnings) {
+    job_warn(arena, value_at(cron_job, "spec.jobTemplate.spec"), "spec.jobTemplate.spec", warnings);
     workload_warn(arena, cron_job, "spec.jobTemplate.spec.template", warnings);
 }
 

@@ -181,6 +181,16 @@ static void validate_exit_codes(FieldErrors *errors, const Value *codes, const P
 }
 const TypeRules pod_failure_policy_exit_codes_rules = {.validate = validate_exit_codes};
 
+void job_warn(Arena *arena, const Value *spec, const char *path, ValuePaths *warnings) {
+    if (tree_is(spec, "completionMode", "Indexed") &&
+        value_int_at(spec, "completions", 0) > MANY_COMPLETIONS &&
+        value_int_at(spec, "parallelism", 0) > MOST_PARALLEL_OF_MANY)
+        warning_add(arena, warnings, PATH(NULL, str_from(path)),
+                    STR("In Indexed Jobs with a number of completions higher than 10^5 and a "
+                        "parallelism higher than 10^4, Kubernetes might not be able to track "
+                        "completedIndexes when a big number of indexes fail"));
+}
+
 // ---- the rest
 
 // IsDomainPrefixedPath of apimachinery's pkg/util/validation.

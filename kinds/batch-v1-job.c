@@ -214,6 +214,7 @@ static void validate_update(FieldErrors *errors, const Value *job, const Value *
 }
 
 static void warn(Arena *arena, const Value *job, ValuePaths *warnings) {
+    job_warn(arena, GET(job, "spec"), "spec", warnings);
     workload_warn(arena, job, "spec.template", warnings);
 }
 

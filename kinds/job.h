@@ -3,6 +3,8 @@
 
 #include "kinds/workload.h"
 
+// About the spec of a job at a path ("spec").
+void job_warn(Arena *arena, const Value *spec, const char *path, ValuePaths *warnings);
 // ResourceRules' function, of writes to the status.
 void job_validate_status(FieldErrors *errors, const Value *job, const Value *old);
 

@@ -465,6 +465,15 @@ static void test_warnings(void **state) {
                            STR("spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated "
                                "since v1.14; use \"kubernetes.io/os\" instead")));
     }
+    _arena_free_ Arena *arena = arena_new();
+    ValuePaths warnings = {0};
+    Value *set = road_prepare(arena, kinds_resource_apps_v1_statefulsets(),
+                              "{'spec':{'revisionHistoryLimit':-1," PODS "}}", NULL);
+    kinds_resource_apps_v1_statefulsets()->rules->warn(arena, set, &warnings);
+    assert_int_equal(warnings.n, 1);
+    assert_true(str_eq(warnings.paths[0],
+                       STR("spec.revisionHistoryLimit: a negative value retains all historical "
+                           "revisions; a value >= 0 is recommended")));
 }
 
 int main(void) {

@@ -493,12 +493,37 @@ static void test_cron_job(void **state) {
         "must be no more than 52 characters\n");
 }
 
+// WarningsForJobSpec (pkg/api/job/warnings.go)
+static void test_warnings(void **state) {
+    static const char text[] =
+        "spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism "
+        "higher than 10^4, Kubernetes might not be able to track completedIndexes when a big "
+        "number "
+        "of indexes fail";
+    const Resource *jobs = kinds_resource_batch_v1_jobs();
+    _arena_free_ Arena *arena = arena_new();
+    ValuePaths warnings = {0};
+    Value *job;
+    assert_string_equal(make_job(arena,
+                                 "'completionMode':'Indexed','completions':100001,'parallelism':"
+                                 "10001," NEVER,
+                                 &job),
+                        "");
+    jobs->rules->warn(arena, job, &warnings);
+    assert_int_equal(warnings.n, 1);
+    assert_true(str_eq(warnings.paths[0], str_from(text)));
+    warnings.n = 0;
+    value_set_int(arena, value_get(job, STR("spec")), STR("parallelism"), 10000);
+    jobs->rules->warn(arena, job, &warnings);
+    assert_int_equal(warnings.n, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_job_spec),       cmocka_unit_test(test_failure_policy),
         cmocka_unit_test(test_success_policy), cmocka_unit_test(test_selector),
         cmocka_unit_test(test_job_update),     cmocka_unit_test(test_job_status),
-        cmocka_unit_test(test_cron_job),
+        cmocka_unit_test(test_cron_job),       cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,14 +249,19 @@ static void check_operations(Harness *harness, const Resource *resource, const S
     assert_int_equal(count(&o, o.collection), N_OBJECTS);
     assert_int_equal(count(&o, o.everywhere), N_OBJECTS);
     change(&o);
-    assert_status(call(harness, "DELETE",
-                       arena_printf(harness->arena, "%s?gracePeriodSeconds=0", o.object[0]).ptr,
-                       NULL),
-                  200);
+    assert_status(
+        call(harness, "DELETE",
+             arena_printf(harness->arena, "%s?gracePeriodSeconds=0&propagationPolicy=Background",
+                          o.object[0])
+                 .ptr,
+             NULL),
+        200);
     assert_status(call(harness, "GET", o.object[0], NULL), 404);
     assert_int_equal(count(&o, o.collection), N_OBJECTS - 1);
     target = arena_printf(harness->arena,
-                          "%s?labelSelector=suite%%3Doperations&gracePeriodSeconds=0", o.collection)
+                          "%s?labelSelector=suite%%3Doperations&gracePeriodSeconds=0&"
+                          "propagationPolicy=Background",
+                          o.collection)
                  .ptr;
     assert_status(call(harness, "DELETE", target, NULL), 200);
     assert_int_equal(count(&o, o.collection), 0);

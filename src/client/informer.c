@@ -46,7 +46,6 @@ struct Informer {
     LoopTimer retry;
     int64_t backoff;
     uint32_t generation;
-    int64_t seen_version;
     Str version, continue_token; // malloc'ed
     int64_t watch_started;       // loop_now()
     bool synced, must_list;
@@ -458,6 +457,11 @@ const InformerObject *informer_get(const Informer *informer, Str namespace_, Str
     memcpy(stack + namespace_.len + 1, name.ptr ? name.ptr : "", name.len);
     Entry *entry = map_get(informer->entries, str_of(stack, len));
     return entry ? &entry->object : NULL;
+}
+
+int64_t informer_version(const Informer *informer) {
+    int64_t version;
+    return informer->version.len && str_to_i64(informer->version, &version) == 0 ? version : 0;
 }
 
 size_t informer_count(const Informer *informer) {

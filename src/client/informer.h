@@ -40,6 +40,8 @@ bool informer_is_synced(const Informer *informer);
 
 const InformerObject *informer_get(const Informer *informer, Str namespace_, Str name);
 size_t informer_count(const Informer *informer);
+// It shows every write up to that resourceVersion; 0 before the first list.
+int64_t informer_version(const Informer *informer);
 // Visits in no particular order; `namespace_` empty: all. The visitor must not change the informer.
 void informer_each(const Informer *informer, Str namespace_,
                    void (*visit)(void *user, const InformerObject *object), void *user);

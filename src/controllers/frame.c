@@ -22,6 +22,8 @@ static const struct {
     {"service-lb-controller", load_balancer_controller_start},
     {"garbage-collector-controller", garbage_collector_start},
     {"resourcequota-controller", resource_quota_controller_start},
+    {"replicaset-controller", replica_set_controller_start},
+    {"replicationcontroller-controller", replication_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
     {"serviceaccount-token-controller", account_tokens_start},
     {"token-cleaner-controller", token_cleaner_start},

@@ -1,6 +1,7 @@
 // Label selectors: apimachinery's pkg/labels/selector.go.
 
 #include "schema/selector.h"
+#include "schema/typed.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -396,23 +397,23 @@ static bool has_value(const Requirement *requirement, Str value) {
     return false;
 }
 
-static bool requirement_matches(const Requirement *requirement, const Value *labels) {
-    const Value *label = value_get(labels, requirement->key);
-    bool exists = label && label->kind == VALUE_STRING;
+// `label`: STR_NONE when there is none of that key.
+static bool requirement_matches(const Requirement *requirement, Str label) {
+    bool exists = label.ptr != NULL;
     int64_t number;
     switch (requirement->operator) {
     case OPERATOR_IN:
-        return exists && has_value(requirement, label->string);
+        return exists && has_value(requirement, label);
     case OPERATOR_NOT_IN:
-        return !exists || !has_value(requirement, label->string);
+        return !exists || !has_value(requirement, label);
     case OPERATOR_EXISTS:
         return exists;
     case OPERATOR_NOT_EXISTS:
         return !exists;
     case OPERATOR_GREATER:
-        return exists && !str_to_i64(label->string, &number) && number > requirement->number;
+        return exists && !str_to_i64(label, &number) && number > requirement->number;
     case OPERATOR_LESS:
-        return exists && !str_to_i64(label->string, &number) && number < requirement->number;
+        return exists && !str_to_i64(label, &number) && number < requirement->number;
     }
     return false;
 }
@@ -420,8 +421,21 @@ static bool requirement_matches(const Requirement *requirement, const Value *lab
 bool selector_matches(const Selector *selector, const Value *labels) {
     if (selector->nothing)
         return false;
+    for (size_t i = 0; i < selector->n; i++) {
+        const Value *label = value_get(labels, selector->requirements[i].key);
+        Str text = label && label->kind == VALUE_STRING ? label->string : STR_NONE;
+        if (!requirement_matches(&selector->requirements[i], text))
+            return false;
+    }
+    return true;
+}
+
+bool selector_matches_map(const Selector *selector, const StrMap *labels) {
+    if (selector->nothing)
+        return false;
     for (size_t i = 0; i < selector->n; i++)
-        if (!requirement_matches(&selector->requirements[i], labels))
+        if (!requirement_matches(&selector->requirements[i],
+                                 str_map_get(labels, selector->requirements[i].key)))
             return false;
     return true;
 }

@@ -20,6 +20,8 @@ Selector *selector_from_map(Arena *arena, const Value *map);
 Str selector_string(Arena *arena, const Value *label_selector);
 Str selector_map_string(Arena *arena, const Value *labels);
 bool selector_matches(const Selector *selector, const Value *labels); // labels: object or NULL
+struct StrMap; // schema/typed.h
+bool selector_matches_map(const Selector *selector, const struct StrMap *labels);
 bool selector_is_everything(const Selector *selector);
 
 // "status.phase=Running,spec.nodeName!=n1". Terms are compared as strings.

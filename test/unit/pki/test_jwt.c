@@ -103,7 +103,7 @@ static void test_rs256(void **state) {
     assert_true(str_eq(payload, STR("{\"a\":1}")));
     assert_int_equal(pki_jwt_verify(arena, ring, 1, token, &payload), -EACCES);
     Str changed = arena_str(arena, token);
-    ((char *)changed.ptr)[token.len - 40] ^= 1;
+    ((char *)changed.ptr)[token.len - 40] = changed.ptr[token.len - 40] == 'A' ? 'B' : 'A';
     assert_int_equal(pki_jwt_verify(arena, ring, 2, changed, &payload), -EACCES);
     // The header does not choose how a key is used.
     Str rest_of = str_slice(token, (size_t)str_find(token, '.') + 1, token.len);

@@ -120,7 +120,7 @@ static void test_budgets_need_a_version(void **state) {
     assert_refused(
         call(h, "PUT", one(h, budgets, ""), "{\"metadata\":{\"name\":\"x\"},\"spec\":{}}"), 422,
         "poddisruptionbudgets.policy \"x\" is invalid: metadata.resourceVersion: Invalid "
-        "value: 0: must be specified for an update");
+        "value: 0x0: must be specified for an update");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -58,6 +58,30 @@ static int32_t restarts_of(const PodStatus *status) {
     return most;
 }
 
+static int32_t all_restarts_of(const PodStatus *status) {
+    int64_t all = 0;
+    for (size_t i = 0; i < status->container_statuses.len; i++)
+        all += status->container_statuses.items[i].restart_count;
+    for (size_t i = 0; i < status->init_container_statuses.len; i++)
+        all += status->init_container_statuses.items[i].restart_count;
+    return all < INT32_MAX ? (int32_t)all : INT32_MAX;
+}
+
+static int32_t job_index_of(const ObjectMeta *metadata) {
+    Str text = str_map_get(&metadata->annotations, STR("batch.kubernetes.io/job-completion-index"));
+    int64_t index;
+    if (!text.ptr || str_to_i64(text, &index) != 0 || index < 0 || index > INT32_MAX)
+        return -1;
+    return (int32_t)index;
+}
+
+static bool is_job_tracked(const ObjectMeta *metadata) {
+    for (size_t i = 0; i < metadata->finalizers.len; i++)
+        if (str_eq(metadata->finalizers.items[i], STR("batch.kubernetes.io/job-tracking")))
+            return true;
+    return false;
+}
+
 // https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
 static int32_t deletion_cost_of(const ObjectMeta *metadata) {
     Str text =
@@ -119,6 +143,9 @@ static Entry *entry_pack(const InformerObject *object, const Pod *pod) {
     facts->deleting = pod->metadata.deletion_timestamp != 0;
     facts->created = pod->metadata.creation_timestamp;
     facts->restarts = restarts_of(&pod->status);
+    facts->all_restarts = all_restarts_of(&pod->status);
+    facts->job_index = job_index_of(&pod->metadata);
+    facts->job_tracked = is_job_tracked(&pod->metadata);
     facts->deletion_cost = deletion_cost_of(&pod->metadata);
     return entry;
 }

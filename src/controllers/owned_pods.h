@@ -16,6 +16,9 @@ typedef struct PodFacts { // strings are valid while the pod does not change
     bool ready, deleting;
     int64_t created, ready_since; // Unix ns
     int32_t restarts;             // of the container that was restarted most
+    int32_t all_restarts;         // of its containers and init containers together
+    int32_t job_index;            // annotation batch.kubernetes.io/job-completion-index; or -1
+    bool job_tracked;             // has the finalizer batch.kubernetes.io/job-tracking
     int32_t deletion_cost;        // annotation controller.kubernetes.io/pod-deletion-cost
     const InformerObject *object; // the whole pod
 } PodFacts;

@@ -52,6 +52,11 @@ static EventTarget target_of(const PodOwner *owner) {
                              value_string_at(owner->object, "metadata.resourceVersion")};
 }
 
+void pod_owner_event(const PodOwner *owner, const char *type, const char *reason, Str message) {
+    EventTarget target = target_of(owner);
+    event_record(owner->control->events, &target, type, reason, "%.*s", STR_ARG(message));
+}
+
 // ---- pods from templates
 
 Value *pod_owner_reference(const PodOwner *owner) {
@@ -97,7 +102,8 @@ typedef struct Work Work;
 struct Work { // in the reconcile's arena
     const PodOwner *owner;
     size_t n, next, width, running;
-    bool stops; // at the first failure
+    bool stops;   // at the first failure
+    bool deletes; // what was patched
     void (*start)(Work *work, size_t i);
     Str (*body)(void *user, size_t i); // of what is created
     struct PodRef *refs;               // of what is deleted or patched
@@ -266,6 +272,15 @@ bool pod_matches(const Selector *selector, const PodFacts *pod) {
     return selector_matches_map(selector, &pod->labels);
 }
 
+#define REMOVAL "$deleteFromPrimitiveList/finalizers"
+
+static Str finalizer_patch(const PodOwner *owner, const char *key) {
+    const char *finalizer = owner->control->finalizer;
+    if (!finalizer)
+        return STR("");
+    return arena_printf(owner->reconcile->arena, "\"%s\":[\"%s\"],", key, finalizer);
+}
+
 static PodRef *add_ref(Claim *claim, const PodFacts *pod) {
     Work *work = claim->work;
     work->refs = arena_grow(work->owner->reconcile->arena, work->refs, work->n * sizeof(PodRef),
@@ -279,9 +294,11 @@ static void adopt_orphan(void *user, const PodFacts *pod) {
     if (!pod_facts_active(pod) || !pod_matches(claim->selector, pod))
         return;
     PodRef *ref = add_ref(claim, pod);
-    ref->patch = arena_printf(claim->work->owner->reconcile->arena,
-                              "{\"metadata\":{\"ownerReferences\":[%.*s],\"uid\":\"%.*s\"}}",
-                              STR_ARG(claim->reference), STR_ARG(ref->uid));
+    ref->patch =
+        arena_printf(claim->work->owner->reconcile->arena,
+                     "{\"metadata\":{\"ownerReferences\":[%.*s],%.*s\"uid\":\"%.*s\"}}",
+                     STR_ARG(claim->reference),
+                     STR_ARG(finalizer_patch(claim->work->owner, "finalizers")), STR_ARG(ref->uid));
     claim->n_adopt++;
 }
 
@@ -293,8 +310,9 @@ static void release_owned(void *user, const PodFacts *pod) {
     ref->patch = arena_printf(
         claim->work->owner->reconcile->arena,
         "{\"metadata\":{\"ownerReferences\":[{\"$patch\":\"delete\",\"uid\":\"%.*s\"}],"
-        "\"uid\":\"%.*s\"}}",
-        STR_ARG(claim->work->owner->uid), STR_ARG(ref->uid));
+        "%.*s\"uid\":\"%.*s\"}}",
+        STR_ARG(claim->work->owner->uid), STR_ARG(finalizer_patch(claim->work->owner, REMOVAL)),
+        STR_ARG(ref->uid));
 }
 
 static void on_patched(void *user, const ClientResult *result) {
@@ -307,7 +325,10 @@ static void on_patched(void *user, const ClientResult *result) {
     if (!result->error && object_head_read(result->arena, result->body, &head) == 0 &&
         str_to_i64(head.resource_version, &version) == 0)
         expectations_created(owner->control->expected, owner->uid, version, now_of(owner));
-    work_ended(ref->work, excused ? &no_failure : result);
+    if (ref->work->deletes && !result->error)
+        start_delete(ref->work, (size_t)(ref - ref->work->refs));
+    else
+        work_ended(ref->work, excused ? &no_failure : result);
 }
 
 static void start_patch(Work *work, size_t i) {
@@ -315,6 +336,20 @@ static void start_patch(Work *work, size_t i) {
     ClientTarget target = pod_target(work->owner, ref->name);
     client_patch(work->owner->reconcile->controller->client, &target, PATCH_STRATEGIC, ref->patch,
                  on_patched, ref);
+}
+
+void pods_let_go(const PodOwner *owner, const PodFacts *const *pods, size_t n, bool deletes,
+                 PodsDone done, void *user) {
+    Work *work = work_new(owner, n, start_patch, done, user);
+    work->deletes = deletes;
+    work->refs = arena_array_of(owner->reconcile->arena, PodRef, n ? n : 1);
+    for (size_t i = 0; i < n; i++) {
+        PodRef *ref = &work->refs[i];
+        *ref = ref_of(work, pods[i]);
+        ref->patch = arena_printf(owner->reconcile->arena, "{\"metadata\":{%.*s\"uid\":\"%.*s\"}}",
+                                  STR_ARG(finalizer_patch(owner, REMOVAL)), STR_ARG(ref->uid));
+    }
+    work_go_on(work);
 }
 
 // What the informer shows of the owner may be old; nothing is adopted for one that is gone.

@@ -9,6 +9,7 @@
 typedef struct PodControl { // one for each controller
     OwnedPods *pods;
     EventRecorder *events;
+    const char *finalizer; // that its pods have: adopting adds it, releasing takes it off; or NULL
     struct Expectations *expected; // private
 } PodControl;
 
@@ -39,6 +40,9 @@ Value *pod_from_template(const PodOwner *owner, const Value *template);
 // {apiVersion, kind, name, uid, controller: true, blockOwnerDeletion: true}
 Value *pod_owner_reference(const PodOwner *owner);
 
+// An event about the owner.
+void pod_owner_event(const PodOwner *owner, const char *type, const char *reason, Str message);
+
 // How creations or deletions went. `status` is of the first refusal, NULL when there was none or
 // the transport failed.
 typedef struct PodOutcome {
@@ -57,6 +61,11 @@ void pods_create(const PodOwner *owner, size_t n, Str (*body)(void *user, size_t
 // Deletes them all, with events; one that is gone already counts as success.
 void pods_delete(const PodOwner *owner, const PodFacts *const *pods, size_t n, PodsDone done,
                  void *user);
+
+// Takes the control's finalizer off them all and then, if `deletes`, deletes them, with events. A pod
+// that is gone counts as success.
+void pods_let_go(const PodOwner *owner, const PodFacts *const *pods, size_t n, bool deletes,
+                 PodsDone done, void *user);
 
 // Makes the owner's pods those that `selector` matches: releases others, adopts matching ones
 // without a controller unless the owner is being deleted. Returns how many calls that took; then

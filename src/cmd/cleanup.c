@@ -87,7 +87,7 @@ static int unmount_below(Arena *arena, const char *directory) {
 }
 
 int cmd_cleanup(int argc, char **argv) {
-    Arena *arena = arena_new();
+    _arena_free_ Arena *arena = arena_new();
     bool yes = false, keep_data = false;
     NodeOptions node;
     node_options_init(arena, &node);

@@ -24,6 +24,7 @@ static const struct {
     {"resourcequota-controller", resource_quota_controller_start},
     {"replicaset-controller", replica_set_controller_start},
     {"replicationcontroller-controller", replication_controller_start},
+    {"deployment-controller", deployment_controller_start},
     {"job-controller", job_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
     {"serviceaccount-token-controller", account_tokens_start},

@@ -83,6 +83,7 @@ Controller *garbage_collector_start(Controllers *all);
 Controller *resource_quota_controller_start(Controllers *all);
 Controller *replica_set_controller_start(Controllers *all);
 Controller *replication_controller_start(Controllers *all);
+Controller *deployment_controller_start(Controllers *all);
 Controller *job_controller_start(Controllers *all);
 Controller *cluster_role_aggregation_start(Controllers *all);
 Controller *account_tokens_start(Controllers *all);

@@ -2,7 +2,7 @@
 import json
 import re
 
-CLUSTER = {'node': False}
+CLUSTER = {'node': False, 'arguments': ('--controllers=serviceaccount-controller',)}
 
 TEMPLATE = {'metadata': {'labels': {'app': 'a'}}, 'spec': {'containers': [{'name': 'c', 'image': 'busybox:1'}]}}
 ONCE = {'spec': {'containers': [{'name': 'c', 'image': 'busybox:1'}], 'restartPolicy': 'Never'}}

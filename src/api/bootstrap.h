@@ -38,3 +38,4 @@ typedef struct WellKnownObject {
     const char *name, *json;
 } WellKnownObject;
 const WellKnownObject *bootstrap_well_known_at(size_t index); // NULL past the end
+const WellKnownObject *bootstrap_flow_at(size_t index);       // the last of these

@@ -23,5 +23,6 @@ static const WellKnownObject objects[] = {
 };
 
 const WellKnownObject *bootstrap_well_known_at(size_t index) {
-    return index < sizeof objects / sizeof *objects ? &objects[index] : NULL;
+    size_t n = sizeof objects / sizeof *objects;
+    return index < n ? &objects[index] : bootstrap_flow_at(index - n);
 }

@@ -48,35 +48,6 @@ void nonresource_free(Api *api) {
     free(self);
 }
 
-// ---- health: https://kubernetes.io/docs/reference/using-api/health-checks/
-
-static void health(ApiRequest *request, const char *what) {
-    const Api *api = request->api;
-    bool alive = !strcmp(what, "livez") || api_is_ready(api); // alive while starting
-    bool verbose = http_query(request->http, STR("verbose")).ptr != NULL;
-    if (alive && !verbose) {
-        request_text(request, 200, STR("ok"));
-        return;
-    }
-    const char *state = api_is_ready(api) ? "[+]poststarthook/start-seapod ok"
-                                          : "[-]poststarthook/start-seapod failed: not ready";
-    request_text(request, alive ? 200 : 500,
-                 arena_printf(request->arena, "[+]ping ok\n%s %s\n%s\n%s check %s\n",
-                              api->watch ? "[+]store" : "[-]store",
-                              api->watch ? "ok" : "failed: no watch", state, what,
-                              alive ? "passed" : "failed"));
-}
-
-static void healthz(ApiRequest *request) {
-    health(request, "healthz");
-}
-static void livez(ApiRequest *request) {
-    health(request, "livez");
-}
-static void readyz(ApiRequest *request) {
-    health(request, "readyz");
-}
-
 // The version of the API that is spoken; kubectl compares it with its own.
 #define MINOR "35"
 #define GIT_VERSION "v1." MINOR ".0+seapod-" SEAPOD_VERSION
@@ -113,9 +84,9 @@ static const struct {
     const char *path;
     void (*handler)(ApiRequest *request);
 } paths[] = {
-    {"/healthz", healthz}, {"/healthz/", healthz}, {"/livez", livez},
-    {"/livez/", livez},    {"/readyz", readyz},    {"/readyz/", readyz},
-    {"/version", version}, {"/version/", version}, {"/metrics", metrics},
+    {"/version", version},
+    {"/version/", version},
+    {"/metrics", metrics},
     {"/.well-known/openid-configuration", openid_configuration},
     {"/.well-known/openid-configuration/", openid_configuration},
     {"/openid/v1/jwks", openid_jwks},
@@ -138,6 +109,8 @@ void nonresource_handle(ApiRequest *request) {
             return;
         }
     }
+    if (health_handle(request))
+        return;
     if (!discovery_handle(self->discovery, request->http) &&
         !openapi_handle(self->openapi, request->http))
         request_text(request, 404, STR("404 page not found\n"));

@@ -160,6 +160,9 @@ static void dispatch_resource(ApiRequest *request) {
         return;
     }
     ApiStatus *refused = custom_kinds_refuse(request);
+    if (request->http->body.len > VALUE_MAX_BYTES && !proxied) // MaxRequestBodyBytes
+        refused = status_too_large(
+            request->arena, arena_printf(request->arena, "limit is %d", VALUE_MAX_BYTES));
     if (refused) {
         request_status(request, refused);
         return;

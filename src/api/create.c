@@ -15,6 +15,7 @@ typedef struct Create {
     Value *object;
     Admission admission;
     bool generated;
+    bool versioned; // the client sent a resourceVersion
     int attempts;
 } Create;
 
@@ -35,6 +36,14 @@ static void already_exists(Create *create) {
     }
     ApiStatus *status =
         status_already_exists(request->arena, request->info.group, request->info.resource, name);
+    // rest/create.go, CheckGeneratedNameError
+    if (value_string_at(create->object, "metadata.generateName").len) {
+        status->message = arena_printf(request->arena,
+                                       "%.*s, the server was not able to generate a unique name "
+                                       "for the object",
+                                       STR_ARG(status->message));
+        status->retry_after_seconds = 1;
+    }
     const CachedObject *there =
         cache_get(request->served->cache, meta_namespace(create->object), name);
     if (there && there->deleting)
@@ -60,6 +69,12 @@ static void try_store(Create *create) {
     ApiRequest *request = create->request;
     Str namespace_ = meta_namespace(create->object), name = meta_name(create->object);
     const ApiStatus *status = NULL;
+    if (create->versioned) { // apiserver's storage.ErrResourceVersionSetOnCreate, an error as it is
+        refuse(create, status_new(request->arena, 500, STR(""),
+                                  STR("resourceVersion should not be set on objects to be "
+                                      "created")));
+        return;
+    }
     // Known to be there: no need to ask the store.
     if (cache_get(request->served->cache, namespace_, name)) {
         already_exists(create);
@@ -141,6 +156,9 @@ void verb_create(ApiRequest *request) {
         request_status(request, refused);
         return;
     }
+    Str version = meta_resource_version(create->object);
+    int64_t revision; // what is no number is no version
+    create->versioned = version.len && str_to_i64(version, &revision) == 0 && revision != 0;
     value_unset(meta_of(arena, create->object), STR("resourceVersion"));
     meta_unique_owners(request, create->object, false);
     schema_default(arena, served->resource, create->object);

@@ -154,7 +154,7 @@ int decode_parse(ApiRequest *request, InputFormat format, const Type *type, Valu
     int r = format == INPUT_YAML ? value_parse_yaml(arena, body, duplicates, ret, &error)
                                  : value_parse_json(arena, body, duplicates, ret, &error);
     *ret_message = error.message.ptr ? error.message : STR("the body is too large");
-    if (r == -EBADMSG && format == INPUT_JSON)
+    if (r != 0 && format == INPUT_JSON)
         *ret_message = arena_printf(arena, "couldn't get version/kind; json parse error: %.*s",
                                     STR_ARG(error.message));
     return r;
@@ -171,8 +171,6 @@ static ApiStatus *parse(ApiRequest *request, const DecodeTarget *target, ValuePa
         return refused;
     Str message;
     int r = decode_parse(request, format, target->type, duplicates, ret, &message);
-    if (r == -E2BIG)
-        return status_too_large(arena, message);
     if (r == DECODE_E_OBJECT)
         return cannot_be_handled(arena, target, target->kind, target->version, message);
     if (r != 0)

@@ -5,6 +5,7 @@
 
 #include "api/delete.h"
 #include "api/list_options.h"
+#include "api/output.h"
 #include "api/server.h"
 #include "api/verbs.h"
 
@@ -15,7 +16,7 @@ typedef struct Collection {
     ListOptions list;
     DeleteOptions options;
     Snapshot *root;
-    size_t next, end;
+    size_t first, next, end;
     int64_t count;
     size_t running;
     const ApiStatus *failed;
@@ -55,11 +56,11 @@ static void answer(Collection *collection) {
                   arena_printf(arena, "%" PRId64, request->api->revision));
     Value *items = value_new_array(arena);
     value_set(arena, list, STR("items"), items);
-    for (size_t i = 0; i < collection->end; i++) {
+    for (size_t i = collection->first; i < collection->end; i++) {
         CachedObject *object = snapshot_at(collection->root, i);
         if (!filter_matches(&collection->list.filter, object))
             continue;
-        Value *item = object_decode(arena, object);
+        Value *item = output_from_storage(arena, request->served, object_decode(arena, object));
         value_unset(item, STR("kind"));
         value_unset(item, STR("apiVersion"));
         value_push(arena, items, item);
@@ -102,6 +103,10 @@ void verb_delete_collection(ApiRequest *request) {
     Collection *collection = arena_new_of(request->arena, Collection);
     collection->request = request;
     ApiStatus *refused = list_options_parse(request, false, &collection->list);
+    Str token = collection->list.continue_token, start = STR("");
+    int64_t revision; // of the list that it continues: what is there now is deleted
+    if (!refused && token.len)
+        refused = continue_decode(request->arena, token, &revision, &start);
     if (!refused)
         refused = delete_options_parse(request, &collection->options);
     if (refused) {
@@ -111,5 +116,6 @@ void verb_delete_collection(ApiRequest *request) {
     collection->root = snapshot_ref(cache_root(request->served->cache));
     arena_defer(request->arena, drop_root, collection);
     collection->end = snapshot_size(collection->root);
+    collection->first = collection->next = snapshot_rank(collection->root, start);
     go_on(collection);
 }

@@ -1,5 +1,6 @@
-// /healthz, /livez, /readyz and a path for each of their checks: the rules and the texts are those of
-// upstream's pkg/server/healthz/healthz.go (https://kubernetes.io/docs/reference/using-api/health-checks/).
+// /healthz, /livez, /readyz and a path for each of their checks: the rules and the texts are those
+// of upstream's pkg/server/healthz/healthz.go
+// (https://kubernetes.io/docs/reference/using-api/health-checks/).
 
 #include "api/nonresource.h"
 
@@ -98,9 +99,9 @@ static void one_check(ApiRequest *request, size_t i) {
     if (checks[i].passes(request->api))
         request_text(request, 200, STR("ok"));
     else
-        request_text(request, 500,
-                     arena_printf(request->arena, "internal server error: %s\n",
-                                  checks[i].failure));
+        request_text(
+            request, 500,
+            arena_printf(request->arena, "internal server error: %s\n", checks[i].failure));
 }
 
 bool health_handle(ApiRequest *request) {

@@ -252,19 +252,6 @@ static void refuse_compacted(ApiRequest *request, Listing *listing) {
     request_object(request, status->code, NULL, tree);
 }
 
-static void refuse_future(ApiRequest *request, int64_t revision) {
-    static const ApiStatusCause cause = {.type = {"ResourceVersionTooLarge", 23},
-                                         .message = {"Too large resource version", 26}};
-    ApiStatus *status = status_timeout(
-        request->arena,
-        arena_printf(request->arena, "Too large resource version: %" PRId64 ", current: %" PRId64,
-                     revision, request->api->revision));
-    status->causes = &cause;
-    status->n_causes = 1;
-    status->retry_after_seconds = 1;
-    request_status(request, status);
-}
-
 static void on_history(ApiRequest *request, void *user, int error, const StoreResult *result) {
     Listing *listing = user;
     if (error == STORE_E_COMPACTED) {
@@ -272,7 +259,7 @@ static void on_history(ApiRequest *request, void *user, int error, const StoreRe
         return;
     }
     if (error == STORE_E_FUTURE) {
-        refuse_future(request, listing->revision);
+        request_status(request, list_refuse_future(request, listing->revision));
         return;
     }
     if (error) {
@@ -321,7 +308,7 @@ static void list_at(ApiRequest *request, Listing *listing, int64_t revision) {
 static void reached(ApiRequest *request, void *user, int error) {
     Listing *listing = user;
     if (error) {
-        refuse_future(request, listing->options.revision);
+        request_status(request, list_refuse_future(request, listing->options.revision));
     } else if (listing->options.exact ||
                (listing->options.limit > 0 && listing->options.revision > 0 &&
                 !http_query(request->http, STR("resourceVersionMatch")).len)) {

@@ -1,5 +1,8 @@
 #include "api/list_options.h"
 
+#include <inttypes.h>
+
+#include "api/server.h"
 #include "pki/pki.h"
 
 static bool parse_bool(Str value) { // Go's conversion of a boolean query parameter
@@ -140,6 +143,7 @@ ApiStatus *list_options_parse(ApiRequest *request, bool watch, ListOptions *ret)
     ret->exact = str_eq(match, STR("Exact"));
     ret->bookmarks = parse_bool(http_query(http, STR("allowWatchBookmarks")));
     ret->initial_events = parse_bool(initial);
+    ret->no_initial_events = initial.ptr && !ret->initial_events;
     FieldErrors errors = {.arena = arena};
     if (watch)
         check_watch(&errors, match, ret->continue_token, initial);
@@ -163,6 +167,19 @@ ApiStatus *list_options_parse(ApiRequest *request, bool watch, ListOptions *ret)
     if (request->info.name.len && !ret->filter.name.len)
         ret->filter.name = request->info.name; // the old /watch/.../NAME
     return NULL;
+}
+
+ApiStatus *list_refuse_future(ApiRequest *request, int64_t revision) {
+    static const ApiStatusCause cause = {.type = {"ResourceVersionTooLarge", 23},
+                                         .message = {"Too large resource version", 26}};
+    ApiStatus *status = status_timeout(
+        request->arena,
+        arena_printf(request->arena, "Too large resource version: %" PRId64 ", current: %" PRId64,
+                     revision, request->api->revision));
+    status->causes = &cause;
+    status->n_causes = 1;
+    status->retry_after_seconds = 1;
+    return status;
 }
 
 // ---- continue tokens
@@ -199,18 +216,23 @@ ApiStatus *continue_decode(Arena *arena, Str token, int64_t *ret_revision, Str *
     ParseError error;
     if (pki_base64_decode(arena, str_of(text, len), &json) != 0 ||
         value_parse_json(arena, json, NULL, &tree, &error) != 0)
-        return bad(arena, STR("continue key is not valid: illegal base64 data or malformed JSON"));
+        return bad(arena, STR("invalid continue token: continue key is not valid: illegal base64 data "
+                              "or malformed JSON"));
     Str start = value_string_at(tree, "start");
     *ret_revision = value_int_at(tree, "rv", 0);
-    if (!str_eq(value_string_at(tree, "v"), STR("meta.k8s.io/v1")))
-        return bad(
-            arena,
-            STR("continue key is not valid: server does not recognize this encoded version"));
-    if (*ret_revision == 0 || !start.ptr || !start.len)
-        return bad(
-            arena,
-            STR("continue key is not valid: incorrect encoded start resourceVersion (version "
-                "meta.k8s.io/v1)"));
+    Str version = value_string_at(tree, "v");
+    if (!str_eq(version, STR("meta.k8s.io/v1")))
+        return bad(arena,
+                   arena_printf(arena,
+                                "invalid continue token: continue key is not valid: server does "
+                                "not recognize this encoded version %.*s",
+                                STR_ARG(version)));
+    if (*ret_revision == 0)
+        return bad(arena, STR("invalid continue token: continue key is not valid: incorrect encoded "
+                              "start resourceVersion (version meta.k8s.io/v1)"));
+    if (!start.len)
+        return bad(arena, STR("invalid continue token: continue key is not valid: encoded start "
+                              "key empty (version meta.k8s.io/v1)"));
     *ret_start = start;
     return NULL;
 }

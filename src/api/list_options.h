@@ -14,12 +14,16 @@ typedef struct ListOptions {
     Str continue_token;
     bool bookmarks;          // allowWatchBookmarks
     bool initial_events;     // sendInitialEvents=true
+    bool no_initial_events;  // sendInitialEvents=false
     int64_t timeout_seconds; // 0: not given
 } ListOptions;
 
 // NULL with *ret, or 400 / 422. `watch`: a watch's rules apply.
 ApiStatus *list_options_parse(ApiRequest *request, bool watch, ListOptions *ret)
     __attribute__((warn_unused_result));
+
+// 504: the revision is not there, and did not come in time.
+ApiStatus *list_refuse_future(ApiRequest *request, int64_t revision);
 
 // Continue tokens, in upstream's form (storage/continue.go): base64 of
 // {"v":"meta.k8s.io/v1","rv":R,"start":"ns/name\0"}.

@@ -310,9 +310,11 @@ static void begin(Watch *watch) {
     Api *api = request->api;
     Cache *cache = request->served->cache;
     const ListOptions *options = &watch->options;
-    // Without a version, or with "0", a watch begins with the objects that there are.
-    bool objects_first = options->initial_events || options->revision == 0;
-    int64_t after = objects_first ? api->revision : options->revision;
+    // Without a version, or with "0", a watch begins with the objects that there are, unless it
+    // says sendInitialEvents=false.
+    bool objects_first =
+        options->initial_events || (options->revision == 0 && !options->no_initial_events);
+    int64_t after = objects_first || !options->revision ? api->revision : options->revision;
     watch->watcher.filter = options->filter;
     watch->watcher.deliver = deliver;
     watch->watcher.cut = cut;
@@ -348,12 +350,7 @@ static void reached(ApiRequest *request, void *user, int error) {
         begin(watch);
         return;
     }
-    request_status(
-        request,
-        status_timeout(request->arena,
-                       arena_printf(request->arena,
-                                    "Too large resource version: %" PRId64 ", current: %" PRId64,
-                                    watch->options.revision, request->api->revision)));
+    request_status(request, list_refuse_future(request, watch->options.revision));
 }
 
 void verb_watch(ApiRequest *request) {

@@ -100,9 +100,9 @@ static void test_flow_control(void **state) {
         const char *name;
         int64_t shares, lendable, queues, hand;
     } levels[] = {
-        {"system", 30, 33, 64, 6},          {"node-high", 40, 25, 64, 6},
-        {"leader-election", 10, 0, 16, 4},  {"workload-high", 40, 50, 128, 6},
-        {"workload-low", 100, 90, 128, 6},  {"global-default", 20, 50, 128, 6},
+        {"system", 30, 33, 64, 6},         {"node-high", 40, 25, 64, 6},
+        {"leader-election", 10, 0, 16, 4}, {"workload-high", 40, 50, 128, 6},
+        {"workload-low", 100, 90, 128, 6}, {"global-default", 20, 50, 128, 6},
         {"catch-all", 5, 0, -1, -1},
     };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {

@@ -26,6 +26,8 @@ static const struct {
     {"replicationcontroller-controller", replication_controller_start},
     {"deployment-controller", deployment_controller_start},
     {"job-controller", job_controller_start},
+    {"daemonset-controller", daemon_set_controller_start},
+    {"statefulset-controller", stateful_set_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
     {"serviceaccount-token-controller", account_tokens_start},
     {"token-cleaner-controller", token_cleaner_start},

@@ -175,6 +175,20 @@ static const char *why_of(const ClientResult *result, Arena *arena) {
 
 // ---- creating
 
+static void record(const PodOwner *owner, bool creates, Str pod, const char *error) {
+    PodControl *control = owner->control;
+    EventTarget target = target_of(owner);
+    if (control->record)
+        control->record(owner, creates ? "create" : "delete", pod, error);
+    else if (error)
+        event_record(control->events, &target, "Warning", creates ? "FailedCreate" : "FailedDelete",
+                     "Error %s: %s", creates ? "creating" : "deleting", error);
+    else
+        event_record(control->events, &target, "Normal",
+                     creates ? "SuccessfulCreate" : "SuccessfulDelete", "%s pod: %.*s",
+                     creates ? "Created" : "Deleted", STR_ARG(pod));
+}
+
 static bool is_namespace_ending(const ClientResult *result) {
     for (size_t i = 0; result->status && i < result->status->n_causes; i++)
         if (str_eq(result->status->causes[i].type, STR("NamespaceTerminating")))
@@ -183,9 +197,8 @@ static bool is_namespace_ending(const ClientResult *result) {
 }
 
 static void on_created(void *user, const ClientResult *result) {
-    Work *work = user;
-    const PodOwner *owner = work->owner;
-    EventTarget target = target_of(owner);
+    PodRef *ref = user;
+    const PodOwner *owner = ref->work->owner;
     static const ClientResult no_failure;
     bool excused = result->error && is_namespace_ending(result);
     ObjectHead head;
@@ -193,19 +206,23 @@ static void on_created(void *user, const ClientResult *result) {
     if (!result->error && object_head_read(result->arena, result->body, &head) == 0) {
         if (str_to_i64(head.resource_version, &version) == 0)
             expectations_created(owner->control->expected, owner->uid, version, now_of(owner));
-        event_record(owner->control->events, &target, "Normal", "SuccessfulCreate",
-                     "Created pod: %.*s", STR_ARG(head.name));
+        record(owner, true, head.name, NULL);
     } else if (result->error && !excused) {
-        event_record(owner->control->events, &target, "Warning", "FailedCreate",
-                     "Error creating: %s", why_of(result, result->arena));
+        record(owner, true, ref->name, why_of(result, result->arena));
     }
-    work_ended(work, excused ? &no_failure : result);
+    work_ended(ref->work, excused ? &no_failure : result);
 }
 
 static void start_create(Work *work, size_t i) {
+    Arena *arena = work->owner->reconcile->arena;
     ClientTarget target = pod_target(work->owner, STR_NONE);
-    client_create(work->owner->reconcile->controller->client, &target, work->body(work->user, i),
-                  on_created, work);
+    Str body = work->body(work->user, i);
+    PodRef *ref = arena_new_of(arena, PodRef);
+    ObjectHead head;
+    ref->work = work;
+    if (work->owner->control->record && object_head_read(arena, body, &head) == 0)
+        ref->name = arena_str(arena, head.name);
+    client_create(work->owner->reconcile->controller->client, &target, body, on_created, ref);
 }
 
 void pods_create(const PodOwner *owner, size_t n, Str (*body)(void *user, size_t i), PodsDone done,
@@ -222,15 +239,10 @@ void pods_create(const PodOwner *owner, size_t n, Str (*body)(void *user, size_t
 static void on_deleted(void *user, const ClientResult *result) {
     PodRef *ref = user;
     const PodOwner *owner = ref->work->owner;
-    EventTarget target = target_of(owner);
     static const ClientResult no_failure;
     bool excused = result->code == 404;
-    if (result->error && !excused)
-        event_record(owner->control->events, &target, "Warning", "FailedDelete",
-                     "Error deleting: %s", why_of(result, result->arena));
-    else if (!excused)
-        event_record(owner->control->events, &target, "Normal", "SuccessfulDelete",
-                     "Deleted pod: %.*s", STR_ARG(ref->name));
+    if (!excused)
+        record(owner, false, ref->name, result->error ? why_of(result, result->arena) : NULL);
     if (!result->error || excused)
         expectations_deleted(owner->control->expected, owner->uid, owner->reconcile->namespace_,
                              ref->name, ref->uid, now_of(owner));
@@ -281,6 +293,12 @@ static Str finalizer_patch(const PodOwner *owner, const char *key) {
     return arena_printf(owner->reconcile->arena, "\"%s\":[\"%s\"],", key, finalizer);
 }
 
+static bool claims(const Claim *claim, const PodFacts *pod) {
+    const PodOwner *owner = claim->work->owner;
+    return pod_matches(claim->selector, pod) &&
+           (!owner->control->may_own || owner->control->may_own(owner, pod));
+}
+
 static PodRef *add_ref(Claim *claim, const PodFacts *pod) {
     Work *work = claim->work;
     work->refs = arena_grow(work->owner->reconcile->arena, work->refs, work->n * sizeof(PodRef),
@@ -291,7 +309,7 @@ static PodRef *add_ref(Claim *claim, const PodFacts *pod) {
 
 static void adopt_orphan(void *user, const PodFacts *pod) {
     Claim *claim = user;
-    if (!pod_facts_active(pod) || !pod_matches(claim->selector, pod))
+    if (!pod_facts_active(pod) || !claims(claim, pod))
         return;
     PodRef *ref = add_ref(claim, pod);
     ref->patch =
@@ -304,7 +322,7 @@ static void adopt_orphan(void *user, const PodFacts *pod) {
 
 static void release_owned(void *user, const PodFacts *pod) {
     Claim *claim = user;
-    if (pod->deleting || pod_matches(claim->selector, pod))
+    if (pod->deleting || claims(claim, pod))
         return;
     PodRef *ref = add_ref(claim, pod);
     ref->patch = arena_printf(

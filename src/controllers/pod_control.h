@@ -6,11 +6,18 @@
 #include "controllers/owned_pods.h"
 #include "schema/selector.h"
 
+typedef struct PodOwner PodOwner;
+
 typedef struct PodControl { // one for each controller
     OwnedPods *pods;
     EventRecorder *events;
     const char *finalizer; // that its pods have: adopting adds it, releasing takes it off; or NULL
     struct Expectations *expected; // private
+    // Set after pod_control_init() where a controller differs. `record` writes the event of a
+    // creation or deletion itself; `error`: why it failed, or NULL. `may_own`: whether a pod that
+    // the selector matches can be the owner's.
+    void (*record)(const PodOwner *owner, const char *verb, Str pod, const char *error);
+    bool (*may_own)(const PodOwner *owner, const PodFacts *pod);
 } PodControl;
 
 // `component`: as events name their source ("replicaset-controller"). The rest as
@@ -21,13 +28,13 @@ void pod_control_init(PodControl *control, Controller *controller, const Resourc
 void pod_control_deinit(PodControl *control);
 
 // The owner of the reconcile at hand; strings and trees live in its arena.
-typedef struct PodOwner {
+struct PodOwner {
     PodControl *control;
     Reconcile *reconcile;
     const Resource *resource;
     Str uid;
     const Value *object; // as a tree
-} PodOwner;
+};
 
 // Whether the informer shows all that was written for the owner. If not, its pods' changes queue it
 // again; after five minutes it counts as shown, whatever has become of it.

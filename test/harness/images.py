@@ -9,6 +9,8 @@ import tempfile
 
 from . import registry
 
+WAIT = 'trap "exit 0" TERM; while :; do sleep 1000000 & wait; done'
+
 # name -> (entrypoint, command, files): each is busybox with something on top.
 RECIPES = {
     'busybox:latest': (None, ['sh'], {}),
@@ -18,7 +20,10 @@ RECIPES = {
     'nginx:latest': (None, ['httpd', '-f', '-p', '80', '-h', '/usr/share/nginx/html'],
                      {'usr/share/nginx/html/index.html': 'Welcome to nginx!\n'}),
     # Something that reads its environment and goes on.
-    'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; exec sleep 1000000'], {}),
+    'ikubernetes/filebeat:5.6.5-alpine': (['/bin/sh', '-c'], ['echo "shipping to $REDIS_HOST at $LOG_LEVEL"; ' + WAIT], {}),
+    # As the seed's sets want them, and ending when they are told to.
+    'nginx:1.9.1': (None, ['sh', '-c', 'httpd -p 80 -h /usr/share/nginx/html; ' + WAIT], {'usr/share/nginx/html/index.html': 'Welcome to nginx!\n'}),
+    'k8s.gcr.io/fluentd-elasticsearch:1.20': (None, ['sh', '-c', WAIT], {}),
     # busybox's own wget is linked statically and resolves no names; these are Debian's, with libc's resolver.
     'tools:latest': (None, ['sh'], lambda: programs('/usr/bin/curl', '/usr/bin/getent', '/usr/bin/openssl', '/usr/bin/perl')),
     # Takes more and more memory.

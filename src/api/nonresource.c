@@ -72,7 +72,16 @@ static void version(ApiRequest *request) {
     request_object(request, 200, NULL, info);
 }
 
+static Metric in_flight = {
+    .name = "apiserver_current_inflight_requests",
+    .help = "Requests under way, watches and streams excluded.",
+    .kind = METRIC_GAUGE,
+    .labels = "request_kind",
+};
+
 static void metrics(ApiRequest *request) {
+    metric_set(&in_flight, STR("readOnly"), (double)request->api->reading);
+    metric_set(&in_flight, STR("mutating"), (double)request->api->writing);
     Buf buf = BUF_INIT(16 * 1024 * 1024);
     metrics_write(&buf);
     _bytes_unref_ Bytes *body = buf_bytes(&buf);

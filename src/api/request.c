@@ -143,22 +143,61 @@ static void leave(ApiRequest *request) {
     list_for_each(waiter, &request->waiters, in_request) waiter_end(waiter);
 }
 
+// Names, labels and bounds are those of apiserver's pkg/endpoints/metrics/metrics.go, which
+// dashboards and alerts know.
+#define REQUEST_LABELS "verb,dry_run,group,version,resource,subresource,scope,component"
 static Metric requests = {
     .name = "apiserver_request_total",
-    .help = "Requests that were answered, by verb, group, resource, subresource and HTTP status.",
+    .help = "Requests that were answered, by what was asked for and HTTP status.",
     .kind = METRIC_COUNTER,
-    .labels = "verb,group,resource,subresource,code",
+    .labels = REQUEST_LABELS ",code",
 };
+static const double seconds[] = {0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1,  1.25, 1.5, 2,
+                                 3,     4,     5,    6,   8,   10,  15,  20,  30, 45,   60};
+static Metric durations = {
+    .name = "apiserver_request_duration_seconds",
+    .help = "Seconds from a request to the end of its answer.",
+    .kind = METRIC_HISTOGRAM,
+    .labels = REQUEST_LABELS,
+    .bounds = seconds,
+    .n_bounds = sizeof seconds / sizeof *seconds,
+};
+
+static Str reported_verb(const ApiRequest *request) {
+    static const struct {
+        const char *verb;
+        Str shown;
+    } verbs[] = {
+        {"get", STR("GET")},       {"list", STR("LIST")},
+        {"watch", STR("WATCH")},   {"create", STR("POST")},
+        {"update", STR("PUT")},    {"patch", STR("PATCH")},
+        {"delete", STR("DELETE")}, {"deletecollection", STR("DELETECOLLECTION")},
+    };
+    if (str_eq(request->info.verb, STR("patch")) &&
+        str_eq(media_type(http_header(request->http, STR("Content-Type"))),
+               STR("application/apply-patch+yaml")))
+        return STR("APPLY");
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (str_eq(request->info.verb, str_from(verbs[i].verb)))
+            return verbs[i].shown;
+    return STR("other");
+}
 
 static void count(const ApiRequest *request) {
     if (!request->served || !request->status) // what is no resource could have any name
         return;
     const RequestInfo *info = &request->info;
-    metric_add(&requests,
-               arena_printf(request->arena, "%.*s,%.*s,%.*s,%.*s,%d", STR_ARG(info->verb),
-                            STR_ARG(info->group), STR_ARG(info->resource),
-                            STR_ARG(request->subresource ? request->subresource->name : STR("")),
-                            request->status),
+    const char *scope = info->name.len || str_eq(info->verb, STR("create")) ? "resource"
+                        : info->namespace_.len                              ? "namespace"
+                                                                            : "cluster";
+    Str labels =
+        arena_printf(request->arena, "%.*s,%s,%.*s,%.*s,%.*s,%.*s,%s,apiserver",
+                     STR_ARG(reported_verb(request)), request->dry_run ? "All" : "",
+                     STR_ARG(info->group), STR_ARG(info->version), STR_ARG(info->resource),
+                     STR_ARG(request->subresource ? request->subresource->name : STR("")), scope);
+    double took = (double)(loop_now(request->api->loop) - request->started) / NSEC_PER_SEC;
+    metric_observe(&durations, labels, took);
+    metric_add(&requests, arena_printf(request->arena, "%.*s,%d", STR_ARG(labels), request->status),
                1);
 }
 

@@ -83,6 +83,33 @@ static void test_not_ready(void **state) {
     loop_free(loop);
 }
 
+// Names and labels: apiserver's pkg/endpoints/metrics/metrics.go
+static void test_metrics(void **state) {
+    Harness *h = *state;
+    const char *maps = "/api/v1/namespaces/default/configmaps";
+    assert_status(call(h, "POST", maps, "{\"metadata\":{\"name\":\"a\"}}"), 201);
+    assert_status(call(h, "GET", "/api/v1/namespaces/default/configmaps/none", NULL), 404);
+    assert_status(call(h, "GET", "/apis/apps/v1/deployments", NULL), 200);
+    Answer *a = call(h, "GET", "/metrics", NULL);
+    assert_status(a, 200);
+    static const char *const lines[] = {
+        "# TYPE apiserver_request_total counter\n",
+        "# TYPE apiserver_request_duration_seconds histogram\n",
+        "\napiserver_request_total{verb=\"POST\",dry_run=\"\",group=\"\",version=\"v1\",resource="
+        "\"configmaps\",subresource=\"\",scope=\"resource\",component=\"apiserver\",code=\"201\"} ",
+        "\napiserver_request_total{verb=\"GET\",dry_run=\"\",group=\"\",version=\"v1\",resource="
+        "\"configmaps\",subresource=\"\",scope=\"resource\",component=\"apiserver\",code=\"404\"} ",
+        "\napiserver_request_duration_seconds_bucket{verb=\"LIST\",dry_run=\"\",group=\"apps\","
+        "version=\"v1\",resource=\"deployments\",subresource=\"\",scope=\"cluster\",component="
+        "\"apiserver\",le=\"0.005\"} ",
+        "\napiserver_current_inflight_requests{request_kind=\"readOnly\"} ",
+        "\napiserver_current_inflight_requests{request_kind=\"mutating\"} ",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!memmem(a->body.ptr, a->body.len, lines[i], strlen(lines[i])))
+            fail_msg("no %s", lines[i]);
+}
+
 static Value *named(Harness *h, const char *collection, const char *name) {
     char target[256];
     snprintf(target, sizeof target, "%s/%s", collection, name);
@@ -157,6 +184,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_health, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_ready, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flow_control, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,14 @@ static const Value *claim_templates(const PodOwner *owner) {
 
 // ---- pods
 
+#define NAME_LABEL "statefulset.kubernetes.io/pod-name"
+#define INDEX_LABEL "apps.kubernetes.io/pod-index"
+
+static void set_identity(Arena *arena, Value *labels, Str name, int64_t ordinal) {
+    value_set_str(arena, labels, STR(NAME_LABEL), name);
+    value_set_str(arena, labels, STR(INDEX_LABEL), arena_printf(arena, "%lld", (long long)ordinal));
+}
+
 static bool is_claimed(const Value *templates, Str volume) {
     for (uint32_t i = 0; templates && i < templates->n; i++)
         if (str_eq(value_string_at(templates->items[i], "metadata.name"), volume))
@@ -67,9 +75,7 @@ Value *stateful_pod(const PodOwner *owner, const Value *template, int64_t ordina
     Str name = name_of(owner, ordinal);
     value_unset(metadata, STR("generateName"));
     value_set_str(arena, metadata, STR("name"), name);
-    value_set_str(arena, labels, STR("statefulset.kubernetes.io/pod-name"), name);
-    value_set_str(arena, labels, STR("apps.kubernetes.io/pod-index"),
-                  arena_printf(arena, "%lld", (long long)ordinal));
+    set_identity(arena, labels, name, ordinal);
     value_set_str(arena, labels, STR("controller-revision-hash"), revision);
     value_set_str(arena, spec, STR("hostname"), name);
     Str service = value_string_at(owner->object, "spec.serviceName");
@@ -82,19 +88,21 @@ Value *stateful_pod(const PodOwner *owner, const Value *template, int64_t ordina
 
 // ---- claims
 
+typedef enum StepKind { MAKES_CLAIM, CHANGES_CLAIM, LABELS_POD } StepKind;
+
 struct ClaimStep {
     ClaimPlan *plan;
-    bool makes;
+    StepKind kind;
     Str name, pod, body;
 };
 
-static void add_step(ClaimPlan *plan, bool makes, Str name, Str pod, const Value *claim) {
+static void add_step(ClaimPlan *plan, StepKind kind, Str name, Str pod, const Value *content) {
     Arena *arena = plan->owner->reconcile->arena;
     _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
-    value_write_json(claim, &body);
+    value_write_json(content, &body);
     plan->steps = arena_grow(arena, plan->steps, plan->n * sizeof *plan->steps,
                              (plan->n + 1) * sizeof *plan->steps);
-    plan->steps[plan->n++] = (ClaimStep){plan, makes, name, pod, arena_str(arena, buf_view(&body))};
+    plan->steps[plan->n++] = (ClaimStep){plan, kind, name, pod, arena_str(arena, buf_view(&body))};
 }
 
 // https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention
@@ -186,7 +194,7 @@ static void plan_owners(ClaimPlan *plan, Value *claim, Str name, Owners *owners,
     if (by_set)
         value_push(arena, owners->wanted, pod_owner_reference(plan->owner));
     value_set(arena, value_get(claim, STR("metadata")), STR("ownerReferences"), owners->wanted);
-    add_step(plan, false, name, pod_name, claim);
+    add_step(plan, CHANGES_CLAIM, name, pod_name, claim);
 }
 
 bool claim_plan_pod(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod, bool makes,
@@ -203,7 +211,8 @@ bool claim_plan_pod(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod, bool 
         ParseError error;
         if (!object) {
             if (makes)
-                add_step(plan, true, name, pod_name, claim_of(owner, templates->items[i], name));
+                add_step(plan, MAKES_CLAIM, name, pod_name,
+                         claim_of(owner, templates->items[i], name));
             continue;
         }
         Str text = arena_str(r->arena, bytes_str(object->bytes));
@@ -218,19 +227,32 @@ bool claim_plan_pod(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod, bool 
     return usable;
 }
 
+// An adopted pod has not got them all (updateIdentity).
+void claim_plan_labels(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod) {
+    Arena *arena = plan->owner->reconcile->arena;
+    if (pod->deleting || (str_map_get(&pod->labels, STR(NAME_LABEL)).len &&
+                          str_map_get(&pod->labels, STR(INDEX_LABEL)).len))
+        return;
+    Value *patch = value_new_object(arena);
+    Str name = name_of(plan->owner, ordinal);
+    set_identity(arena, value_at_make(arena, patch, "metadata.labels"), name, ordinal);
+    add_step(plan, LABELS_POD, name, name, patch);
+}
+
 static void go_on(ClaimPlan *plan);
 
 static void on_step(void *user, const ClientResult *result) {
     ClaimStep *step = user;
     ClaimPlan *plan = step->plan;
-    bool exists = step->makes && result->code == 409;
+    bool makes = step->kind == MAKES_CLAIM, exists = makes && result->code == 409;
     const char *error = NULL;
-    if (result->error && !exists) {
+    bool gone = step->kind == LABELS_POD && result->code == 404;
+    if (result->error && !exists && !gone) {
         plan->failed = true;
         error = result->status ? arena_cstr(result->arena, result->status->message)
                                : strerror(result->error < 0 ? -result->error : 0);
     }
-    if (step->makes && !exists)
+    if (makes && !exists)
         plan->record(plan->owner, "create", step->name, step->pod, error);
     plan->running--;
     go_on(plan);
@@ -240,12 +262,16 @@ static void go_on(ClaimPlan *plan) {
     Client *client = plan->owner->reconcile->controller->client;
     while (plan->next < plan->n && plan->running < CLAIMS_AT_ONCE) {
         ClaimStep *step = &plan->steps[plan->next++];
-        ClientTarget target = {.resource = kinds_resource_core_v1_persistentvolumeclaims(),
+        ClientTarget target = {.resource = step->kind == LABELS_POD
+                                               ? kinds_resource_core_v1_pods()
+                                               : kinds_resource_core_v1_persistentvolumeclaims(),
                                .namespace_ = plan->owner->reconcile->namespace_,
-                               .name = step->makes ? STR_NONE : step->name};
+                               .name = step->kind == MAKES_CLAIM ? STR_NONE : step->name};
         plan->running++;
-        if (step->makes)
+        if (step->kind == MAKES_CLAIM)
             client_create(client, &target, step->body, on_step, step);
+        else if (step->kind == LABELS_POD)
+            client_patch(client, &target, PATCH_MERGE, step->body, on_step, step);
         else
             client_update(client, &target, step->body, on_step, step);
     }

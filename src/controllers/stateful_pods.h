@@ -27,5 +27,7 @@ typedef struct ClaimPlan { // of one reconcile, in its arena
 // missing claims are made. `leaves`: the set is scaled down below it. False: a claim is being
 // deleted, so that the pod cannot be made yet.
 bool claim_plan_pod(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod, bool makes, bool leaves);
+// Plans what an adopted pod lacks of the labels that say which one it is.
+void claim_plan_labels(ClaimPlan *plan, int64_t ordinal, const PodFacts *pod);
 // Carries it out, then calls done, perhaps from inside; plan->failed says whether all went well.
 void claim_plan_run(ClaimPlan *plan, void (*done)(void *user), void *user);

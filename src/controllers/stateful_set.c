@@ -171,6 +171,7 @@ static bool plan_member(Sync *sync, const Numbered *member) {
     }
     bool lacks = pod->phase == POD_PENDING && !pod->deleting;
     claim_plan_pod(&sync->claims, member->ordinal, pod, lacks, false);
+    claim_plan_labels(&sync->claims, member->ordinal, pod);
     return member->available || !sync->ordered;
 }
 

@@ -158,11 +158,15 @@ static bool is_unchanged(HttpRequest *request, Str tag) {
     return str_eq(http_header(request, STR("If-None-Match")), tag);
 }
 
-static void send(HttpRequest *request, Str tag, Str content_type, const Buf *buf) {
+// A document that was asked for by its hash never becomes another one.
+static void send(HttpRequest *request, Str tag, Str content_type, bool by_hash, const Buf *buf) {
     _bytes_unref_ Bytes *body = buf_bytes(buf);
     const HttpHeader headers[] = {
-        {STR("Content-Type"), content_type}, {STR("Etag"), tag}, {STR("Vary"), STR("Accept")}};
-    http_respond_with(request, 200, headers, 3, body);
+        {STR("Content-Type"), content_type},
+        {STR("Etag"), tag},
+        {STR("Vary"), STR("Accept")},
+        {STR("Cache-Control"), STR("public, immutable, max-age=31536000")}};
+    http_respond_with(request, 200, headers, by_hash ? 4 : 3, body);
 }
 
 static void serve_v2(const Openapi *openapi, HttpRequest *request) {
@@ -184,7 +188,7 @@ static void serve_v2(const Openapi *openapi, HttpRequest *request) {
         value_write_json(made, &buf);
     else
         openapi_v2_write_protobuf(made, &buf);
-    send(request, tag, json ? STR("application/json") : STR(V2_PROTOBUF_ANSWER), &buf);
+    send(request, tag, json ? STR("application/json") : STR(V2_PROTOBUF_ANSWER), false, &buf);
     buf_deinit(&buf);
 }
 
@@ -197,14 +201,25 @@ static uint64_t part_hash(const Openapi *openapi, Str path) {
     return group_hash(openapi, group, rest);
 }
 
+// The hash of the URL is an old one (kube-openapi's pkg/handler3, HandleGroupVersion).
+static void redirect(HttpRequest *request, Str path, Str current) {
+    const HttpHeader headers[] = {
+        {STR("Location"), arena_printf(request->arena, "/openapi/v3/%.*s?hash=%.*s", STR_ARG(path),
+                                       STR_ARG(current))}};
+    http_respond_with(request, 301, headers, 1, NULL);
+}
+
 static void serve_v3(const Openapi *openapi, HttpRequest *request, Str path) {
-    Str tag =
-        arena_printf(request->arena, "\"%016llX\"", (unsigned long long)part_hash(openapi, path));
+    Str current =
+        arena_printf(request->arena, "%016llX", (unsigned long long)part_hash(openapi, path));
+    Str tag = arena_printf(request->arena, "\"%.*s\"", STR_ARG(current));
+    Str hash = path.len ? http_query(request, STR("hash")) : STR("");
+    bool moved = hash.len && !str_eq(hash, current);
     if (!accepts(request, STR("application/json"))) {
         http_respond(request, 406, STR_NONE, NULL);
         return;
     }
-    if (is_unchanged(request, tag)) {
+    if (!moved && is_unchanged(request, tag)) {
         http_respond(request, 304, STR_NONE, NULL);
         return;
     }
@@ -214,9 +229,13 @@ static void serve_v3(const Openapi *openapi, HttpRequest *request, Str path) {
         http_respond(request, 404, STR_NONE, NULL);
         return;
     }
+    if (moved) {
+        redirect(request, path, current);
+        return;
+    }
     Buf buf = BUF_INIT(MAX_DOCUMENT);
     value_write_json(made, &buf);
-    send(request, tag, STR("application/json"), &buf);
+    send(request, tag, STR("application/json"), hash.len > 0, &buf);
     buf_deinit(&buf);
 }
 

@@ -12,7 +12,7 @@
 typedef struct Answer {
     int status;
     Buf body;
-    Str tag, content_type;
+    Str tag, content_type, location, cache_control;
     Arena *arena;
 } Answer;
 
@@ -22,6 +22,10 @@ static void on_head(HttpRequest *request, int status, const HttpHeader *headers,
     for (size_t i = 0; i < n; i++) {
         if (str_eq_nocase(headers[i].name, STR("Etag")))
             answer->tag = arena_str(answer->arena, headers[i].value);
+        if (str_eq_nocase(headers[i].name, STR("Location")))
+            answer->location = arena_str(answer->arena, headers[i].value);
+        if (str_eq_nocase(headers[i].name, STR("Cache-Control")))
+            answer->cache_control = arena_str(answer->arena, headers[i].value);
         if (str_eq_nocase(headers[i].name, STR("Content-Type")))
             answer->content_type = arena_str(answer->arena, headers[i].value);
     }
@@ -42,9 +46,11 @@ static Answer get(Arena *arena, bool (*handle)(void *, HttpRequest *), void *han
     Answer answer = {.body = BUF_INIT(64 << 20), .arena = arena};
     HttpHeader headers[] = {{STR("Accept"), str_from(accept)},
                             {STR("If-None-Match"), if_none_match}};
+    Str query = str_from(path);
     HttpRequest request = {.arena = arena,
                            .method = STR("GET"),
-                           .path = str_from(path),
+                           .path = str_cut(&query, '?'),
+                           .query = query.ptr ? query : STR(""),
                            .headers = headers,
                            .n_headers = if_none_match.len ? 2 : 1,
                            .user = &answer,
@@ -179,6 +185,38 @@ static void test_v3(void **state) {
     openapi_free(openapi);
 }
 
+// kube-openapi's pkg/handler3/handler.go: a document is known by its hash, for good.
+static void test_v3_hashes(void **state) {
+    _arena_free_ Arena *arena = arena_new();
+    Openapi *openapi = openapi_new();
+    openapi_set(openapi, all, n_all);
+    Answer root = get(arena, handle_openapi, openapi, "/openapi/v3", "*/*", STR_NONE);
+    const Value *entry =
+        value_get(value_get(parse(arena, &root), STR("paths")), STR("apis/batch/v1"));
+    Str url = value_string_at(entry, "serverRelativeURL");
+    assert_true(str_starts_with(url, STR("/openapi/v3/apis/batch/v1?hash=")));
+    Answer by_hash = get(arena, handle_openapi, openapi, arena_cstr(arena, url), "*/*", STR_NONE);
+    assert_int_equal(by_hash.status, 200);
+    assert_true(str_starts_with(by_hash.cache_control, STR("public, immutable")));
+    Answer same = get(arena, handle_openapi, openapi, arena_cstr(arena, url), "*/*", by_hash.tag);
+    assert_int_equal(same.status, 304);
+    Answer plain =
+        get(arena, handle_openapi, openapi, "/openapi/v3/apis/batch/v1", "*/*", STR_NONE);
+    assert_true(str_eq(plain.tag, by_hash.tag));
+    assert_int_equal(plain.cache_control.len, 0);
+    Answer old =
+        get(arena, handle_openapi, openapi, "/openapi/v3/apis/batch/v1?hash=0", "*/*", STR_NONE);
+    assert_int_equal(old.status, 301);
+    assert_true(str_eq(old.location, url));
+    Answer none =
+        get(arena, handle_openapi, openapi, "/openapi/v3/apis/no.such/v1?hash=0", "*/*", STR_NONE);
+    assert_int_equal(none.status, 404);
+    Answer *answers[] = {&root, &by_hash, &plain};
+    for (size_t i = 0; i < 3; i++)
+        buf_deinit(&answers[i]->body);
+    openapi_free(openapi);
+}
+
 static void test_discovery(void **state) {
     _arena_free_ Arena *arena = arena_new();
     Discovery *discovery = discovery_new();
@@ -213,6 +251,22 @@ static void test_discovery(void **state) {
     HttpRequest unknown = {
         .arena = arena, .method = STR("GET"), .path = STR("/apis/no.such.group"), .ops = &ops};
     assert_false(discovery_handle(discovery, &unknown));
+    // Both forms have tags, and not the same.
+    static const char *const accepts[] = {
+        "application/json", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"};
+    Str tags[3];
+    for (size_t i = 0; i < 3; i++) {
+        Answer form = get(arena, handle_discovery, discovery, "/apis", accepts[i], STR_NONE);
+        Answer unchanged = get(arena, handle_discovery, discovery, "/apis", accepts[i], form.tag);
+        assert_true(form.tag.len > 2);
+        assert_int_equal(unchanged.status, 304);
+        tags[i] = form.tag;
+        buf_deinit(&form.body);
+    }
+    assert_false(str_eq(tags[0], tags[1]) || str_eq(tags[1], tags[2]));
+    Answer refused = get(arena, handle_discovery, discovery, "/apis", "text/html", STR_NONE);
+    assert_int_equal(refused.status, 406);
     Answer *answers[] = {&answer, &groups, &aggregated, &older};
     for (size_t i = 0; i < 4; i++)
         buf_deinit(&answers[i]->body);
@@ -223,6 +277,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_v2, set_up),
         cmocka_unit_test_setup(test_v3, set_up),
+        cmocka_unit_test_setup(test_v3_hashes, set_up),
         cmocka_unit_test_setup(test_discovery, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,8 @@ static const struct {
     {"job-controller", job_controller_start},
     {"daemonset-controller", daemon_set_controller_start},
     {"statefulset-controller", stateful_set_controller_start},
+    {"ttl-after-finished-controller", ttl_after_finished_start},
+    {"cronjob-controller", cron_job_controller_start},
     {"clusterrole-aggregation-controller", cluster_role_aggregation_start},
     {"serviceaccount-token-controller", account_tokens_start},
     {"token-cleaner-controller", token_cleaner_start},

@@ -87,6 +87,8 @@ Controller *deployment_controller_start(Controllers *all);
 Controller *job_controller_start(Controllers *all);
 Controller *daemon_set_controller_start(Controllers *all);
 Controller *stateful_set_controller_start(Controllers *all);
+Controller *ttl_after_finished_start(Controllers *all);
+Controller *cron_job_controller_start(Controllers *all);
 Controller *cluster_role_aggregation_start(Controllers *all);
 Controller *account_tokens_start(Controllers *all);
 Controller *token_cleaner_start(Controllers *all);

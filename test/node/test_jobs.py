@@ -89,3 +89,23 @@ def test_from_cron_job(cluster):
   assert cluster.kubectl('logs', 'job/by-hand').ok() == 'from a template\n'
   cluster.kubectl('delete', 'cronjob', 'never', '--timeout=20s').ok()
   wait_for(lambda: not pods(cluster, 'by-hand'), 20, 'its pod to go')
+
+
+def test_cron_job(cluster):
+  template = {'spec': job('x', 'echo by the clock')['spec']}
+  cluster.create({'apiVersion': 'batch/v1', 'kind': 'CronJob', 'metadata': {'name': 'often'},
+                  'spec': {'schedule': '@every 1s', 'concurrencyPolicy': 'Forbid', 'jobTemplate': template}}).ok()
+  cron = lambda: json.loads(cluster.kubectl('get', 'cronjob', 'often', '-o', 'json').ok())
+  status = wait_for(lambda: cron().get('status', {}), 20, 'a start')
+  assert status['lastScheduleTime']
+  wait_for(lambda: cron()['status'].get('lastSuccessfulTime'), 30, 'its success')
+  cluster.kubectl('patch', 'cronjob', 'often', '--type=merge', '-p', '{"spec":{"suspend":true}}').ok()
+  made = [j for j in json.loads(cluster.kubectl('get', 'jobs', '-o', 'json').ok())['items'] if j['metadata']['name'].startswith('often-')]
+  assert made and made[0]['metadata']['ownerReferences'][0]['kind'] == 'CronJob'
+  cluster.kubectl('delete', 'cronjob', 'often', '--timeout=20s').ok()
+  wait_for(lambda: 'often-' not in cluster.kubectl('get', 'jobs,pods', '-o', 'name').ok(), 20, 'all to go')
+
+
+def test_goes_by_itself(cluster):
+  cluster.create(job('short', 'exit 0', ttlSecondsAfterFinished=0)).ok()
+  wait_for(lambda: 'short' not in cluster.kubectl('get', 'jobs,pods', '-o', 'name').ok(), 30, 'it to go')

@@ -29,6 +29,7 @@ typedef struct Patch {
     bool force;
     Value *patch;
     ValuePaths duplicates; // of the patch itself
+    ValuePaths strict;     // of a JSON patch: what strict decoding has against its operations
 } Patch;
 
 static ApiStatus *read_type(ApiRequest *request, PatchType *ret) {
@@ -135,14 +136,13 @@ static ApiStatus *check_type(ApiRequest *request, const Patch *patch, Value *pat
     Str kind = value_string_at(patched, "kind"), version = value_string_at(patched, "apiVersion");
     Str own_kind = value_string_at(current, "kind"),
         own_version = value_string_at(current, "apiVersion");
-    bool other = (kind.len && !str_eq(kind, own_kind)) ||
-                 (version.len && !str_eq(version, own_version));
+    bool other =
+        (kind.len && !str_eq(kind, own_kind)) || (version.len && !str_eq(version, own_version));
     if (other && patch->type != PATCH_TYPE_STRATEGIC)
-        return invalid_result(
-            request, patch, patched,
-            arena_printf(arena, "unable to decode %s%.*s, Kind=%.*s into %.*s",
-                         str_find(version, '/') < 0 ? "/" : "", STR_ARG(version), STR_ARG(kind),
-                         STR_ARG(own_kind)));
+        return invalid_result(request, patch, patched,
+                              arena_printf(arena, "unable to decode %s%.*s, Kind=%.*s into %.*s",
+                                           str_find(version, '/') < 0 ? "/" : "", STR_ARG(version),
+                                           STR_ARG(kind), STR_ARG(own_kind)));
     value_set_str(arena, patched, STR("kind"), own_kind);
     value_set_str(arena, patched, STR("apiVersion"), own_version);
     return NULL;
@@ -173,7 +173,7 @@ static Value *apply(Update *update, const Value *current, const ApiStatus **ret_
     *ret_refusal = check_type(request, patch, patched, current);
     if (*ret_refusal)
         return NULL;
-    ValuePaths strict = {0};
+    ValuePaths strict = patch->strict;
     if (!decode_normalize(arena, resource->type, patched, &patch->duplicates, &strict, &message)) {
         *ret_refusal = invalid_result(request, patch, patched, message);
         return NULL;
@@ -227,8 +227,7 @@ static ApiStatus *parse_config(ApiRequest *request, Patch *patch) {
                        "map[string]interface {}"));
     if (!patch->duplicates.n || request->field_validation == FIELD_VALIDATION_IGNORE)
         return NULL;
-    Str text =
-        arena_printf(arena, "duplicate field \"%.*s\"", STR_ARG(patch->duplicates.paths[0]));
+    Str text = arena_printf(arena, "duplicate field \"%.*s\"", STR_ARG(patch->duplicates.paths[0]));
     ValuePaths strict = {&text, 1};
     if (request->field_validation == FIELD_VALIDATION_STRICT)
         return status_bad_request(arena,
@@ -247,6 +246,39 @@ static ApiStatus *refuse_text(ApiRequest *request, const Patch *patch, Str why) 
         patch->type != PATCH_TYPE_STRATEGIC && checked ? "error decoding patch: " : "";
     return status_bad_request(request->arena,
                               arena_printf(request->arena, "%s%.*s", prefix, STR_ARG(why)));
+}
+
+static void push(Arena *arena, ValuePaths *texts, Str text) {
+    texts->paths =
+        arena_grow(arena, texts->paths, texts->n * sizeof(Str), (texts->n + 1) * sizeof(Str));
+    texts->paths[texts->n++] = text;
+}
+
+#define MAX_STRICT_ERRORS 100
+
+// An operation has four fields; what else it has, or has twice, is told (handlers/patch.go,
+// applyJSPatch).
+static void check_operations(Arena *arena, Patch *patch) {
+    static const Str known[] = {STR("op"), STR("path"), STR("from"), STR("value")};
+    ValuePaths *strict = &patch->strict;
+    for (size_t i = 0; i < patch->duplicates.n && strict->n < MAX_STRICT_ERRORS; i++)
+        push(arena, strict,
+             arena_printf(arena, "json patch duplicate field \"%.*s\"",
+                          STR_ARG(patch->duplicates.paths[i])));
+    patch->duplicates = (ValuePaths){0};
+    for (uint32_t i = 0; i < patch->patch->n; i++) {
+        const Value *operation = patch->patch->items[i];
+        for (uint32_t j = 0; operation->kind == VALUE_OBJECT && j < operation->n; j++) {
+            Str key = operation->members[j].key;
+            bool is_known = false;
+            for (size_t k = 0; k < 4; k++)
+                is_known |= str_eq(key, known[k]);
+            if (!is_known && strict->n < MAX_STRICT_ERRORS)
+                push(
+                    arena, strict,
+                    arena_printf(arena, "json patch unknown field \"[%u].%.*s\"", i, STR_ARG(key)));
+        }
+    }
 }
 
 static ApiStatus *parse_patch(ApiRequest *request, Patch *patch) {
@@ -273,6 +305,8 @@ static ApiStatus *parse_patch(ApiRequest *request, Patch *patch) {
                                                               : "number",
                          patch->type == PATCH_TYPE_JSON ? "[]handlers.jsonPatchOp"
                                                         : "map[string]interface {}"));
+    if (array)
+        check_operations(arena, patch);
     return NULL;
 }
 

@@ -209,6 +209,16 @@ static void test_json_patch(void **state) {
                              "{\"op\":\"remove\",\"path\":\"/data/k\"}]"),
                   200);
     assert_status(call_patch(h, "json", MAPS "/a", "[{\"op\":\"remove\",\"path\":\"/data/k\"}]"), 422);
+    // What an operation should not have is told as any other unknown field (applyJSPatch).
+    const char *odd = "[{\"op\":\"add\",\"op\":\"add\",\"path\":\"/data\",\"value\":{\"o\":\"1\"},\"foo\":1}]";
+    Answer *strict = call_patch(h, "json", MAPS "/a?fieldValidation=Strict", odd);
+    assert_status(strict, 422);
+    assert_non_null(strstr(text_at(strict, "message"),
+                           "strict decoding error: json patch duplicate field \"[0].op\", json patch "
+                           "unknown field \"[0].foo\""));
+    strict = call_patch(h, "json", MAPS "/a?fieldValidation=Warn", odd);
+    assert_status(strict, 200);
+    assert_non_null(strstr(strict->warnings.ptr, "json patch unknown field"));
     static const char one[] = ",{\"op\":\"test\",\"path\":\"/kind\",\"value\":\"ConfigMap\"}";
     enum { MOST = 10000, LEN = sizeof one - 1 };
     char *many = arena_alloc(h->arena, (MOST + 1) * LEN + 2);

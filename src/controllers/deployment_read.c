@@ -2,26 +2,12 @@
 #include <stdio.h>
 
 #include "controllers/deployment.h"
+#include "controllers/int_or_percent.h"
 
 #define HASH_LABEL "pod-template-hash"
 #define HISTORY_MAX 2000 // bytes of the annotation (maxRevHistoryLengthInChars)
 
 // ---- the deployment
-
-// A number, or a percentage of `whole` (intstr.GetScaledValueFromIntOrPercent).
-static int32_t scaled(const Value *given, int32_t whole, bool up) {
-    if (!given)
-        return 0;
-    if (given->kind == VALUE_INT)
-        return given->integer > INT32_MAX ? INT32_MAX : (int32_t)given->integer;
-    int64_t percent = 0;
-    Str text = given->kind == VALUE_STRING ? given->string : STR("");
-    if (!str_ends_with(text, STR("%")) ||
-        str_to_i64(str_slice(text, 0, text.len - 1), &percent) != 0 || percent > INT32_MAX)
-        return 0;
-    int64_t n = (percent * whole + (up ? 99 : 0)) / 100;
-    return n > INT32_MAX ? INT32_MAX : (int32_t)n;
-}
 
 // deploymentutil.ResolveFenceposts, MaxSurge and MaxUnavailable.
 static void read_strategy(Rollout *rollout) {
@@ -29,16 +15,14 @@ static void read_strategy(Rollout *rollout) {
     rollout->rolling = !str_eq(value_string_at(strategy, "type"), STR("Recreate"));
     if (!rollout->rolling)
         return;
-    int32_t replicas = rollout->replicas;
-    rollout->max_surge = scaled(value_at(strategy, "rollingUpdate.maxSurge"), replicas, true);
-    rollout->max_unavailable =
-        scaled(value_at(strategy, "rollingUpdate.maxUnavailable"), replicas, false);
-    if (!rollout->max_surge && !rollout->max_unavailable)
-        rollout->max_unavailable = 1; // percentages of few pods: something must give
-    if (rollout->max_unavailable > replicas)
-        rollout->max_unavailable = replicas;
-    if (rollout->max_surge > INT32_MAX - replicas)
-        rollout->max_surge = INT32_MAX - replicas;
+    const Value *rolling = value_get(strategy, STR("rollingUpdate"));
+    int64_t replicas = rollout->replicas;
+    int64_t surge = int_or_percent(value_get(rolling, STR("maxSurge")), replicas, true, 0);
+    int64_t missing = int_or_percent(value_get(rolling, STR("maxUnavailable")), replicas, false, 0);
+    if (!surge && !missing)
+        missing = 1; // percentages of few pods: something must give
+    rollout->max_surge = (int32_t)(surge < INT32_MAX - replicas ? surge : INT32_MAX - replicas);
+    rollout->max_unavailable = (int32_t)(missing < replicas ? missing : replicas);
 }
 
 // MaxInt32 stands for "no limit".

@@ -22,6 +22,7 @@ static const struct {
     {"service-lb-controller", load_balancer_controller_start},
     {"garbage-collector-controller", garbage_collector_start},
     {"resourcequota-controller", resource_quota_controller_start},
+    {"disruption-controller", disruption_controller_start},
     {"replicaset-controller", replica_set_controller_start},
     {"replicationcontroller-controller", replication_controller_start},
     {"deployment-controller", deployment_controller_start},

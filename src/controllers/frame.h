@@ -81,6 +81,7 @@ Controller *endpoint_slice_controller_start(Controllers *all);
 Controller *endpoint_slice_mirroring_controller_start(Controllers *all);
 Controller *garbage_collector_start(Controllers *all);
 Controller *resource_quota_controller_start(Controllers *all);
+Controller *disruption_controller_start(Controllers *all);
 Controller *replica_set_controller_start(Controllers *all);
 Controller *replication_controller_start(Controllers *all);
 Controller *deployment_controller_start(Controllers *all);

@@ -128,5 +128,5 @@ def test_what_users_get_wrong(cluster):
 
 def test_warning(cluster):
   """A kind that nothing acts on says so when one is made."""
-  result = cluster.create(dict(manifest('PodDisruptionBudget', 'policy/v1', {'spec': {}}), metadata={'name': 'warned'}))
-  assert 'Warning: nothing acts on objects of kind PodDisruptionBudget yet' in result.err, vars(result)
+  result = cluster.create(dict(manifest('NetworkPolicy', 'networking.k8s.io/v1', {'spec': {'podSelector': {}}}), metadata={'name': 'warned'}))
+  assert 'Warning: nothing acts on objects of kind NetworkPolicy yet' in result.err, vars(result)

@@ -116,3 +116,24 @@ def test_recreate(cluster):
   assert {'one', 'two'} not in seen, seen
   wait_rolled_out(cluster, 'all')
   cluster.kubectl('delete', 'deployment', 'all').ok()
+
+
+def test_drain(cluster):
+  """A budget keeps a pod on a node that is being drained, until another one can run elsewhere, or the budget is gone."""
+  node = cluster.json('get', 'nodes')['items'][0]['metadata']['name']
+  cluster.create(deployment('kept', 2)).ok()
+  cluster.kubectl('create', 'pdb', 'kept', '--selector=app=kept', '--min-available=1').ok()
+  wait_rolled_out(cluster, 'kept')
+  wait_for(lambda: cluster.kubectl('get', 'pdb', 'kept', '--no-headers').ok().split()[3] == '1', 10, 'one disruption allowed')
+  drained = cluster.kubectl('drain', node, '--pod-selector=app=kept', '--timeout=6s')
+  drained.fails('Cannot evict pod as it would violate the pod\'s disruption budget')
+  assert cluster.json('get', 'deployment', 'kept')['status']['availableReplicas'] == 1
+  status = cluster.json('get', 'pdb', 'kept')['status']
+  assert [status[k] for k in ('disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods')] == [0, 1, 1, 2], status
+  cluster.kubectl('uncordon', node).ok()
+  wait_rolled_out(cluster, 'kept')
+  cluster.kubectl('delete', 'pdb', 'kept').ok()
+  cluster.kubectl('drain', node, '--pod-selector=app=kept', '--timeout=30s').ok()
+  assert not any(p['spec'].get('nodeName') for p in pods(cluster, 'kept'))
+  cluster.kubectl('uncordon', node).ok()
+  cluster.kubectl('delete', 'deployment', 'kept').ok()

@@ -377,7 +377,7 @@ static void test_history_limit(void **state) {
     create(sim, 1, ",\"revisionHistoryLimit\":2");
     settle(sim);
     for (int i = 0; i < 5; i++) {
-        char image[16];
+        char image[32];
         snprintf(image, sizeof image, "next-%d", i);
         set_image(sim, image);
         settle(sim);

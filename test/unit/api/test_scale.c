@@ -198,17 +198,18 @@ static void test_discovery(void **state) {
 }
 
 // issue: "its creation returns a Warning header that says so". Kinds lose the mark when something
-// acts on them; poddisruptionbudgets will be the last.
+// acts on them.
 static void test_idle_kinds_warn(void **state) {
     Harness *h = *state;
-    const char *body = "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"selector\":{}}}";
-    Answer *made = call(h, "POST", "/apis/policy/v1/namespaces/default/poddisruptionbudgets", body);
+    const char *body = "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"podSelector\":{}}}";
+    Answer *made =
+        call(h, "POST", "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies", body);
     assert_status(made, 201);
     assert_string_equal(made->warnings.ptr ? arena_cstr(h->arena, made->warnings) : "",
-                        "299 - \"nothing acts on objects of kind PodDisruptionBudget yet: this one "
+                        "299 - \"nothing acts on objects of kind NetworkPolicy yet: this one "
                         "is kept, and that is all\"\n");
     Answer *put =
-        call_patch(h, "merge", "/apis/policy/v1/namespaces/default/poddisruptionbudgets/b",
+        call_patch(h, "merge", "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/b",
                    "{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
     assert_status(put, 200);
     assert_int_equal(put->warnings.len, 0);

@@ -154,6 +154,8 @@ bool job_pod_has_valid_index(const JobSync *sync, const JobPod *pod) {
 
 static void add_pod(void *user, const PodFacts *facts) {
     JobSync *sync = user;
+    if (facts->phase >= POD_SUCCEEDED && !facts->job_tracked)
+        return; // counted long ago
     JobPod *pod = &sync->pods[sync->n_pods++];
     const Value *uncounted = value_at(sync->status, "uncountedTerminatedPods");
     *pod = (JobPod){.name = arena_str(sync->arena, facts->name),

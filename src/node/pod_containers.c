@@ -122,6 +122,7 @@ static void stop_probes(Slot *slot) {
         prober_free(slot->probers[i]);
         slot->probers[i] = NULL;
     }
+    slot->probed = false;
 }
 
 void slot_exited(Slot *slot, const RuntimeContainer *container) {
@@ -200,6 +201,7 @@ static void start_prober(Slot *slot, ProbeKind kind) {
 // The startup probe comes alone; the others once it has succeeded.
 static void start_probes(Slot *slot) {
     const Container *container = slot_container(slot);
+    slot->probed = true;
     if (!slot->started && container->startup_probe) {
         start_prober(slot, PROBE_STARTUP);
         return;
@@ -584,7 +586,7 @@ static void slot_step(Slot *slot) {
         if (slot->kind != SLOT_EPHEMERAL)
             restart(slot);
     } else if (slot->current.state == CONTAINER_RUNNING) {
-        if (slot->step == STEP_NONE && slot->post_start_done && !slot->started)
+        if (slot->step == STEP_NONE && slot->post_start_done && !slot->probed)
             start_probes(slot);
         check_running(slot);
     } else if (slot_will_restart(slot) && !slot->in_backoff)
@@ -677,8 +679,7 @@ static void adopt_status(Slot *slot, const ContainerStatus *status) {
     if (slot->current.exists && slot->current.state == CONTAINER_RUNNING) {
         slot->post_start_done = true;
         slot->ready = status->ready;
-        if (status->started && *status->started && slot_container(slot)->startup_probe)
-            slot->started = true;
+        slot->started = status->started && *status->started;
     }
     if (!slot->current.exists && status->restart_count > 0)
         slot->current.number = (uint32_t)status->restart_count;

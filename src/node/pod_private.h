@@ -48,6 +48,7 @@ typedef struct Slot { // one container of the spec
     LoopTimer retry;
     bool in_backoff;     // CrashLoopBackOff, or waiting after an error, until `retry`
     bool started, ready; // what the probes say; without probes: running
+    bool probed;         // its probes go, if it has any
     bool post_start_done;
     bool kill;             // a probe or a changed spec wants it stopped and started anew
     bool killed;           // stopping has begun

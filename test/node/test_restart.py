@@ -36,6 +36,30 @@ def test_kill_and_start(cluster):
   assert numbers == list(range(1, len(numbers) + 1)), 'the log has no gap'
 
 
+def test_probes_go_on(cluster):
+  """Found again, a pod was ready all the time, and its probes go on, also those that waited for a startup probe."""
+  always, ready = ({'exec': {'command': command}, 'periodSeconds': 1, 'failureThreshold': 1, 'timeoutSeconds': 10}
+                   for command in (['true'], ['test', '-e', '/tmp/ready']))
+  cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'probed'}, 'spec': {'terminationGracePeriodSeconds': 0, 'containers': [
+      {'name': 'c', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['sh', '-c', 'touch /tmp/ready; sleep 1000000'],
+       'startupProbe': always, 'readinessProbe': ready},
+      {'name': 'plain', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['sleep', '1000000']}]}}).ok()
+  cluster.wait_ready('probed')
+
+  def since():
+    return next(c['lastTransitionTime'] for c in cluster.json('get', 'pod', 'probed')['status']['conditions'] if c['type'] == 'Ready')
+  before = since()
+  time.sleep(1.1)  # times have whole seconds
+  cluster.kill()
+  cluster.start()
+  wait_for(lambda: cluster.kubectl('exec', 'probed', '-c', 'c', '--', 'true').code == 0, 20, 'exec')
+  time.sleep(1)
+  assert since() == before, 'it was not ready for a while'
+  cluster.kubectl('exec', 'probed', '-c', 'c', '--', 'rm', '/tmp/ready').ok()
+  cluster.wait_pod('probed', lambda p: not container_status(p)['ready'])
+  cluster.kubectl('delete', 'pod', 'probed').ok()
+
+
 def test_what_ends_meanwhile_is_noticed(cluster):
   cluster.create({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'ends'}, 'spec': {'restartPolicy': 'Never', 'containers': [
       {'name': 'c', 'image': 'busybox:latest', 'imagePullPolicy': 'IfNotPresent', 'command': ['sh', '-c', 'sleep 2; exit 7']}]}}).ok()

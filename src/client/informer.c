@@ -42,6 +42,7 @@ struct Informer {
     Str selectors; // query
     Map *entries;  // "namespace/name" -> Entry
     List handlers, indexes;
+    InformerIndex *by_namespace; // from the first question for one on
     ClientCall *call;
     LoopTimer retry;
     int64_t backoff;
@@ -258,9 +259,8 @@ static void set_synced(Informer *informer) {
     bool first = !informer->synced;
     informer->synced = true;
     Handler *handler;
-    list_for_each(handler, &informer->handlers,
-                  link) if (first && handler->handler.on_synced &&
-                            !list_is_linked(&handler->catch_up.link))
+    list_for_each(handler, &informer->handlers, link) if (first && handler->handler.on_synced &&
+                                                          !list_is_linked(&handler->catch_up.link))
         handler->handler.on_synced(handler->user);
 }
 
@@ -468,12 +468,19 @@ size_t informer_count(const Informer *informer) {
     return map_count(informer->entries);
 }
 
-void informer_each(const Informer *informer, Str namespace_,
+static void namespace_key(const InformerObject *object, InformerEmit add, void *user) {
+    add(user, object->namespace_);
+}
+
+void informer_each(Informer *informer, Str namespace_,
                    void (*visit)(void *user, const InformerObject *object), void *user) {
-    MapIter iter = {0};
-    while (map_next(informer->entries, &iter)) {
-        const InformerObject *object = &((Entry *)iter.value)->object;
-        if (!namespace_.len || str_eq(object->namespace_, namespace_))
-            visit(user, object);
+    if (namespace_.len) {
+        if (!informer->by_namespace)
+            informer->by_namespace = informer_add_index(informer, namespace_key);
+        informer_index_each(informer->by_namespace, namespace_, visit, user);
+        return;
     }
+    MapIter iter = {0};
+    while (map_next(informer->entries, &iter))
+        visit(user, &((Entry *)iter.value)->object);
 }

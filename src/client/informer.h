@@ -42,8 +42,9 @@ const InformerObject *informer_get(const Informer *informer, Str namespace_, Str
 size_t informer_count(const Informer *informer);
 // It shows every write up to that resourceVersion; 0 before the first list.
 int64_t informer_version(const Informer *informer);
-// Visits in no particular order; `namespace_` empty: all. The visitor must not change the informer.
-void informer_each(const Informer *informer, Str namespace_,
+// Visits in no particular order; `namespace_` empty: all. Costs what it visits, from the second call
+// for a namespace on. The visitor must not change the informer.
+void informer_each(Informer *informer, Str namespace_,
                    void (*visit)(void *user, const InformerObject *object), void *user);
 // Index: `keys` emits any number of keys for an object; look-ups cost what they return. Add before
 // on_synced.

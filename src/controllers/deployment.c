@@ -14,7 +14,6 @@ typedef struct DeploymentController {
     Controller base;
     Informer *deployments, *sets;
     InformerIndex *by_controller; // UID of what controls a set; "/NAMESPACE" when nothing does
-    InformerIndex *by_namespace;  // of deployments
     EventRecorder *events;
     Map *
         written; // UID of a deployment -> int64_t *, the last version of a set that we wrote for it
@@ -459,7 +458,7 @@ static void enqueue_owner(DeploymentController *self, const InformerObject *obje
     if (owner && str_eq(value_string_at(owner, "kind"), STR("Deployment")))
         controller_enqueue(&self->base, object->namespace_, value_string_at(owner, "name"));
     else if (!owner && adopts)
-        informer_index_each(self->by_namespace, object->namespace_, enqueue_if_matching, &orphan);
+        informer_each(self->deployments, object->namespace_, enqueue_if_matching, &orphan);
 }
 
 static void on_set(void *user, const InformerObject *old, const InformerObject *now) {
@@ -473,10 +472,6 @@ static void index_by_controller(const InformerObject *object, InformerEmit emit,
     Str uid = value_string_at(controller_of(set), "uid");
     if (set)
         emit(emit_user, uid.len ? uid : arena_printf(arena, "/%.*s", STR_ARG(object->namespace_)));
-}
-
-static void index_by_namespace(const InformerObject *object, InformerEmit emit, void *emit_user) {
-    emit(emit_user, object->namespace_);
 }
 
 static void stop(Controller *controller) {
@@ -498,7 +493,6 @@ Controller *deployment_controller_start(Controllers *all) {
     self->events = event_recorder_new(self->base.client, STR("deployment-controller"), STR_NONE);
     self->deployments =
         controller_informer(&self->base, kinds_resource_apps_v1_deployments(), STR(""));
-    self->by_namespace = informer_add_index(self->deployments, index_by_namespace);
     self->sets = controller_informer(&self->base, kinds_resource_apps_v1_replicasets(), STR(""));
     self->by_controller = informer_add_index(self->sets, index_by_controller);
     informer_add_handler(self->deployments, &deployment, self);

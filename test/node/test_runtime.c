@@ -375,7 +375,9 @@ static void test_hanging_create(void **state) {
     assert_int_equal(world.error, -ETIMEDOUT);
     assert_true(str_eq(world.message, STR("crun create was not done after 1 s")));
     remove_sandbox(sandbox);
-    assert_string_equal(shell("pgrep -f 'sleep 10007005$' | wc -l"), "0\n");
+    char *left = shell("pgrep -f 'sleep 10007005$' | wc -l");
+    assert_string_equal(left, "0\n");
+    free(left);
     world.runtime->ops->free(world.runtime);
     unlink(path);
     new_runtime();

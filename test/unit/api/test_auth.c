@@ -437,8 +437,8 @@ static void test_node_limits(void **state) {
     // A review asks about a selector, too.
     static const char *const selectors[] = {
         "\"fieldSelector\":{\"rawSelector\":\"spec.nodeName=n1\"}",
-        "\"fieldSelector\":{\"requirements\":[{\"key\":\"spec.nodeName\",\"operator\":\"In\","
-        "\"values\":[\"n1\"]}]}",
+        ("\"fieldSelector\":{\"requirements\":[{\"key\":\"spec.nodeName\",\"operator\":\"In\","
+         "\"values\":[\"n1\"]}]}"),
         "\"fieldSelector\":{\"rawSelector\":\"spec.nodeName=n2\"}", "\"group\":\"\""};
     for (int i = 0; i < 4; i++) {
         char body[400];

@@ -7,7 +7,6 @@ from harness import clients
 from harness.cluster import Result
 
 CLUSTER = {'node': False}
-SPLIT = False  # nothing here is scheduled
 
 CHART = {
   'Chart.yaml': 'apiVersion: v2\nname: shop\nversion: 1.0.0\nappVersion: "7"\n',

@@ -73,6 +73,13 @@ def wait_for(check, seconds=30, what='condition', interval=0.05):
   raise Failed(f'{what} not reached in {seconds} s (last: {last!r})')
 
 
+def catches(pid, sig):
+  """Whether the process has a handler for that signal by now."""
+  with open(f'/proc/{pid}/status', encoding='ascii') as file:
+    caught = next(int(line.split()[1], 16) for line in file if line.startswith('SigCgt:'))
+  return bool(caught >> (sig - 1) & 1)
+
+
 class Cluster:
   def __init__(self, node=True, store='sqlite', split=False, arguments=(), registry=False, keep=False, path=None, bind='127.0.0.1'):
     self.node, self.store, self.split, self.keep, self.bind = node, store, split, keep, bind
@@ -120,6 +127,8 @@ class Cluster:
     wait_for(self.ready, 20, 'readyz')
     if self.split:
       self.start_split()
+      for process in self.processes:
+        wait_for(lambda p=process: catches(p.pid, signal.SIGTERM), 10, 'an actor that can be stopped')
     if self.node:
       wait_for(lambda: self.node_ready(), 20, 'node Ready')
     return self

@@ -74,30 +74,9 @@ static void end(Reconcile *r) {
                          value_int_at(sync->set, "spec.revisionHistoryLimit", 10), is_live, sync);
 }
 
-static void on_status(void *user, const ClientResult *result) {
-    Reconcile *r = user;
-    if (result->error && reconcile_should_retry(r, result))
-        reconcile_done(r, true);
-    else
-        end(r);
-}
-
 static void update_status(Reconcile *r) {
     DaemonSync *sync = r->state;
-    const Value *old = value_get(sync->set, STR("status"));
-    if (old && value_equal(old, sync->status)) {
-        end(r);
-        return;
-    }
-    Value *changed = value_copy(r->arena, sync->set);
-    value_set(r->arena, changed, STR("status"), sync->status);
-    _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
-    value_write_json(changed, &body);
-    ClientTarget target = {.resource = kinds_resource_apps_v1_daemonsets(),
-                           .namespace_ = r->namespace_,
-                           .name = r->name,
-                           .subresource = STR("status")};
-    client_update(r->controller->client, &target, buf_view(&body), on_status, r);
+    reconcile_write_status(r, kinds_resource_apps_v1_daemonsets(), sync->set, sync->status, end);
 }
 
 // ---- carrying it out

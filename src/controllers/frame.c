@@ -268,6 +268,39 @@ void reconcile_finish(void *user, const ClientResult *result) {
     reconcile_done(reconcile, reconcile_should_retry(reconcile, result));
 }
 
+typedef struct StatusWrite {
+    Reconcile *reconcile;
+    void (*then)(Reconcile *reconcile);
+} StatusWrite;
+
+static void on_status_written(void *user, const ClientResult *result) {
+    StatusWrite *write = user;
+    if (result->error && reconcile_should_retry(write->reconcile, result))
+        reconcile_done(write->reconcile, true);
+    else
+        write->then(write->reconcile);
+}
+
+void reconcile_write_status(Reconcile *r, const Resource *resource, const Value *object,
+                            Value *status, void (*then)(Reconcile *reconcile)) {
+    const Value *old = value_get(object, STR("status"));
+    if (old && value_equal(old, status)) {
+        then(r);
+        return;
+    }
+    Value *changed = value_copy(r->arena, object);
+    value_set(r->arena, changed, STR("status"), status);
+    _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
+    value_write_json(changed, &body);
+    StatusWrite *write = arena_new_of(r->arena, StatusWrite);
+    *write = (StatusWrite){r, then};
+    ClientTarget target = {.resource = resource,
+                           .namespace_ = r->namespace_,
+                           .name = r->name,
+                           .subresource = STR("status")};
+    client_update(r->controller->client, &target, buf_view(&body), on_status_written, write);
+}
+
 void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name,
                        const Type *type) {
     const InformerObject *object = informer_get(informer, namespace_, name);

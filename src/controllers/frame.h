@@ -65,6 +65,10 @@ bool reconcile_should_retry(const Reconcile *reconcile, const ClientResult *resu
 // The end of most reconciles: a ClientDone whose user is the Reconcile. 404 and 409 AlreadyExists
 // count as success.
 void reconcile_finish(void *reconcile, const ClientResult *result);
+// Makes `status` the status of the object at hand, whose tree `object` is and stays, unless it says
+// so already. Then `then`, perhaps from inside; a failure worth a retry ends the reconcile instead.
+void reconcile_write_status(Reconcile *reconcile, const Resource *resource, const Value *object,
+                            Value *status, void (*then)(Reconcile *reconcile));
 // The object in that informer as a struct of `type`, in the reconcile's arena; NULL when it is not
 // there.
 void *reconcile_object(Reconcile *reconcile, Informer *informer, Str namespace_, Str name,

@@ -194,14 +194,6 @@ static void end(Reconcile *r) {
     reconcile_done(r, sync->failed != NULL);
 }
 
-static void on_status(void *user, const ClientResult *result) {
-    Reconcile *r = user;
-    if (result->error && reconcile_should_retry(r, result))
-        reconcile_done(r, true);
-    else
-        end(r);
-}
-
 static Value *condition_of(Sync *sync, const Value *old) {
     Arena *arena = sync->owner.reconcile->arena;
     Value *condition = value_new_object(arena);
@@ -255,20 +247,7 @@ static Value *status_of(Sync *sync) {
 
 static void update_status(Reconcile *r) {
     Sync *sync = r->state;
-    Value *status = status_of(sync);
-    const Value *old = value_get(sync->set, STR("status"));
-    if (old && value_equal(old, status)) {
-        end(r);
-        return;
-    }
-    value_set(r->arena, sync->set, STR("status"), status);
-    _buf_deinit_ Buf body = BUF_INIT(VALUE_MAX_BYTES);
-    value_write_json(sync->set, &body);
-    ClientTarget target = {.resource = sync->self->kind->resource(),
-                           .namespace_ = r->namespace_,
-                           .name = r->name,
-                           .subresource = STR("status")};
-    client_update(r->controller->client, &target, buf_view(&body), on_status, r);
+    reconcile_write_status(r, sync->self->kind->resource(), sync->set, status_of(sync), end);
 }
 
 // ---- pods
